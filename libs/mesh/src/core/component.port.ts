@@ -1,0 +1,42 @@
+import type { HealthReport } from './health.port.js';
+
+export interface ComponentContext {
+  /** Aborts when the step's time is over or the start is rolled back. */
+  readonly signal: AbortSignal;
+}
+
+export interface StopContext extends ComponentContext {
+  readonly reason: 'shutdown' | 'rollback' | 'swap';
+  /** Epoch ms at which the step's time is over. */
+  readonly deadlineAt: number;
+}
+
+export interface ComponentTimeouts {
+  /** @default 15_000 */
+  readonly startMs?: number;
+  /** @default 10_000 */
+  readonly drainMs?: number;
+  /** @default 5_000 */
+  readonly stopMs?: number;
+  /** @default 1_000 */
+  readonly checkMs?: number;
+}
+
+/** A part of the service that starts and stops with it: one of the mesh's own, or one of the user's. */
+export interface MeshComponent {
+  /** Unique, kebab-case: stands in logs, metrics, health and errors. */
+  readonly name: string;
+  /** These must be up before this one starts, and stay up until it has stopped. */
+  readonly dependsOn?: readonly string[];
+  /** As `dependsOn`, but only for order: they may be absent or degraded. */
+  readonly softDependsOn?: readonly string[];
+  /** Whether a failed start fails the application, or leaves it degraded and is retried. @default 'required' */
+  readonly criticality?: 'required' | 'optional';
+  readonly timeouts?: ComponentTimeouts;
+  start?(context: ComponentContext): Promise<void> | void;
+  /** Takes no new work and waits for what runs; everything it depends on is still up. */
+  drain?(context: StopContext): Promise<void> | void;
+  /** Idempotent, and safe when never started. */
+  stop?(context: StopContext): Promise<void> | void;
+  check?(context: ComponentContext): Promise<HealthReport> | HealthReport;
+}

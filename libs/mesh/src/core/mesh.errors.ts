@@ -1,0 +1,20 @@
+import { MeshError } from './mesh.error.js';
+
+/** The configuration, a decorator or the module's wiring is wrong: the application must not start like this. */
+export class MeshConfigError extends MeshError {
+  constructor(message: string, details?: Readonly<Record<string, unknown>>) {
+    super(message, { code: 'MESH_CONFIG_INVALID', ...(details && { details }) });
+  }
+}
+
+/** The service is shutting down and takes no new work; another instance will. */
+export class DrainingError extends MeshError {
+  constructor(what: string) {
+    super(`${what} was refused: this instance is shutting down; try another instance.`, {
+      code: 'MESH_DRAINING',
+      status: 503,
+      retryable: true,
+      retryAfterMs: 1_000,
+    });
+  }
+}

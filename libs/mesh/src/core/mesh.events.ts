@@ -1,0 +1,93 @@
+import type { BreakerState } from './policy.port.js';
+import type { HealthStatus } from './health.port.js';
+
+/** Every event of the mesh by name. A room appends its own here, because metrics and logs read them without importing the room. */
+export interface MeshEventMap {
+  /** A circuit breaker changed its state. `key` is set for keyed breakers; `openMs` when it opened. */
+  'breaker.transition': {
+    readonly policy: string;
+    readonly key?: string;
+    readonly from: BreakerState;
+    readonly to: BreakerState;
+    readonly reason: string;
+    readonly calls: number;
+    readonly failures: number;
+    readonly openMs?: number;
+  };
+  /** A component of the lifecycle finished a step, or failed in it. */
+  'lifecycle.step': {
+    readonly component: string;
+    readonly step: 'start' | 'drain' | 'stop';
+    readonly outcome: 'ok' | 'failed';
+    readonly durationMs: number;
+    readonly error?: unknown;
+  };
+  /** The mesh as a whole entered a phase. */
+  'lifecycle.phase': { readonly phase: MeshPhase; readonly durationMs: number };
+  /** A message handler of an event failed; nobody waits for its answer, so this is the only trace of it. */
+  'broker.handler-failed': { readonly topic: string; readonly handler: string; readonly error: unknown };
+  /** A health contributor changed its status. */
+  'health.transition': {
+    readonly contributor: string;
+    readonly from: HealthStatus;
+    readonly to: HealthStatus;
+    readonly reason?: string;
+  };
+}
+
+/** Where the mesh is in its life. */
+export type MeshPhase = 'starting' | 'ready' | 'draining' | 'stopping' | 'stopped' | 'failed';
+
+export type MeshEventName = keyof MeshEventMap;
+
+type Listener<N extends MeshEventName> = (event: MeshEventMap[N]) => void;
+type AnyListener = <N extends MeshEventName>(name: N, event: MeshEventMap[N]) => void;
+
+/**
+ * The one bus of the mesh's cold path: transitions, rejections, configuration, lifecycle. Delivery is synchronous; a
+ * listener that throws or rejects never touches the emitter nor the other listeners.
+ */
+export class MeshEvents {
+  readonly #listeners = new Map<MeshEventName, Set<Listener<never>>>();
+  readonly #any = new Set<AnyListener>();
+  readonly #onListenerError: (error: unknown) => void;
+
+  constructor(onListenerError: (error: unknown) => void = () => undefined) {
+    this.#onListenerError = onListenerError;
+  }
+
+  /** Listens to one event. Returns the function that stops listening. */
+  on<N extends MeshEventName>(name: N, listener: Listener<N>): () => void {
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners);
+    listeners.add(listener as Listener<never>);
+    return () => void listeners.delete(listener as Listener<never>);
+  }
+
+  /** Listens to every event. Returns the function that stops listening. */
+  onAny(listener: AnyListener): () => void {
+    this.#any.add(listener);
+    return () => void this.#any.delete(listener);
+  }
+
+  emit<N extends MeshEventName>(name: N, event: MeshEventMap[N]): void {
+    const listeners = this.#listeners.get(name) as Set<Listener<N>> | undefined;
+    if (listeners) for (const listener of listeners) this.#guard(() => listener(event));
+    for (const listener of this.#any) this.#guard(() => listener(name, event));
+  }
+
+  /** How many listeners there are, of one event or in all: for leak checks. */
+  listenerCount(name?: MeshEventName): number {
+    if (name) return this.#listeners.get(name)?.size ?? 0;
+    return [...this.#listeners.values()].reduce((sum, set) => sum + set.size, this.#any.size);
+  }
+
+  #guard(run: () => unknown): void {
+    try {
+      const result = run();
+      if (result instanceof Promise) result.catch(this.#onListenerError);
+    } catch (error) {
+      this.#onListenerError(error);
+    }
+  }
+}

@@ -1,0 +1,1 @@
+export { Clock, SystemClock, type Timer, type TimerOptions } from './core/clock.js';
