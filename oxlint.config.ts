@@ -1,0 +1,89 @@
+import { defineConfig, type OxlintOverride } from 'oxlint';
+
+/** Which rooms a room may import from. Rooms never import each other: what they share is a port in core. */
+const rooms: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  config: ['core'],
+  lifecycle: ['core'],
+  resilience: ['core', 'config'],
+  cache: ['core', 'config'],
+  broker: ['core', 'config'],
+  health: ['core', 'config'],
+  metrics: ['core', 'config'],
+  logging: ['core', 'config'],
+};
+
+/** Third-party packages stay behind adapter files, so that none of their types leaks into ours. */
+const adapterOnly = [
+  'opossum',
+  'keyv',
+  'cache-manager',
+  'prom-client',
+  'pino',
+  'pino-http',
+  'nestjs-pino',
+  '@nestjs/terminus',
+  '@nestjs/cache-manager',
+  '@willsoto/nestjs-prometheus',
+  '@keyv/redis',
+];
+
+function boundaries(room: string, packages: readonly string[]): NonNullable<OxlintOverride['rules']> {
+  const strangers = Object.keys(rooms).filter((other) => other !== room && !rooms[room]!.includes(other));
+  return {
+    'no-restricted-imports': [
+      'error',
+      {
+        paths: packages.map((name) => ({ name, message: `Only this room's *.adapter.ts may import ${name}.` })),
+        patterns: [
+          {
+            group: [...strangers, 'testing'].map((other) => `**/${other}/**`),
+            message: `The room "${room}" may import only from: ${[room, ...rooms[room]!].join(', ')}.`,
+          },
+          {
+            group: ['**/index.js', '**/mesh.module.js', '**/service-mesh.js'],
+            message: 'Import the file, not a barrel or the composition root.',
+          },
+          ...(room === 'core'
+            ? [
+                {
+                  group: ['@nestjs/*', '!@nestjs/common', 'rxjs*', 'zod'],
+                  message: 'core stands on node and @nestjs/common alone.',
+                },
+              ]
+            : []),
+        ],
+      },
+    ],
+  };
+}
+
+export default defineConfig({
+  plugins: ['typescript', 'import', 'unicorn', 'oxc'],
+  categories: { correctness: 'error', suspicious: 'error' },
+  rules: {
+    'import/no-cycle': 'error',
+    'import/no-default-export': 'error',
+    'import/no-unassigned-import': 'off',
+    'typescript/no-explicit-any': 'error',
+    'typescript/no-non-null-assertion': 'off',
+    'typescript/no-extraneous-class': 'off',
+    // Its fix turns injected classes into type imports, which breaks Nest's injection.
+    'typescript/consistent-type-imports': 'off',
+    'unicorn/consistent-function-scoping': 'off',
+    'unicorn/no-array-sort': 'off',
+    'no-console': 'error',
+    'max-params': ['error', { max: 5 }],
+    'max-lines': ['error', { max: 500, skipComments: true, skipBlankLines: true }],
+  },
+  overrides: [
+    ...Object.keys(rooms).flatMap((room) => [
+      { files: [`libs/mesh/src/${room}/**`], rules: boundaries(room, adapterOnly) },
+      { files: [`libs/mesh/src/${room}/**/*.adapter.ts`], rules: boundaries(room, []) },
+    ]),
+    { files: ['libs/mesh/src/**/*.spec.ts'], rules: { 'no-restricted-imports': 'off' } },
+    { files: ['*.config.ts'], rules: { 'import/no-default-export': 'off' } },
+    { files: ['test/**', 'apps/**'], rules: { 'no-console': 'off' } },
+  ],
+  ignorePatterns: ['dist', 'libs/mesh/dist', 'node_modules'],
+});
