@@ -1,0 +1,21 @@
+import { Body, Controller, Put, StandardSchemaValidationPipe, UsePipes } from '@nestjs/common';
+import { MessageBroker } from 'nestjs-mesh';
+import { z } from 'zod';
+import { payments, type ProviderBehaviour } from '../../contracts/src/payments.contract.js';
+
+const behaviourSchema = z.strictObject({
+  failureRatio: z.number().min(0).max(1).default(0),
+  latencyMs: z.int().min(0).max(60_000).default(20),
+});
+
+/** The knob of the demo: makes the payment provider fail or slow down. */
+@Controller('demo')
+@UsePipes(new StandardSchemaValidationPipe())
+export class DemoController {
+  constructor(private readonly broker: MessageBroker) {}
+
+  @Put('provider')
+  provider(@Body({ schema: behaviourSchema }) behaviour: ProviderBehaviour): Promise<ProviderBehaviour> {
+    return this.broker.request(payments.configureProvider, behaviour);
+  }
+}

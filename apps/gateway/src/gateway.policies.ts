@@ -1,0 +1,10 @@
+import type { MeshOptions } from 'nestjs-mesh';
+
+/** How the gateway protects itself from payments. The numbers are small so that a person can watch the circuit open. */
+export const gatewayPolicies: NonNullable<NonNullable<MeshOptions['resilience']>['policies']> = {
+  'payments.charge': {
+    timeoutMs: 800,
+    retry: { maxRetries: 1 },
+    circuitBreaker: { minimumCalls: 4, openMs: 2_000 },
+  },
+};

@@ -1,0 +1,46 @@
+import {
+  Body,
+  Controller,
+  Get,
+  HttpStatus,
+  NotFoundException,
+  Param,
+  Post,
+  Res,
+  StandardSchemaValidationPipe,
+  UsePipes,
+} from '@nestjs/common';
+import { z } from 'zod';
+import type { Order } from './orders.repository.js';
+import { OrdersService, type NewOrder } from './orders.service.js';
+
+const newOrderSchema = z.strictObject({ productId: z.string().min(1), quantity: z.int().min(1).max(100) });
+
+/** The part of a response that Express and Fastify share. */
+interface StatusSetter {
+  status(code: number): unknown;
+}
+
+@Controller('orders')
+@UsePipes(new StandardSchemaValidationPipe())
+export class OrdersController {
+  constructor(private readonly orders: OrdersService) {}
+
+  /** 201 when it is paid for, 202 when the payment has to wait. */
+  @Post()
+  async place(
+    @Body({ schema: newOrderSchema }) body: NewOrder,
+    @Res({ passthrough: true }) response: StatusSetter,
+  ): Promise<Order> {
+    const order = await this.orders.place(body);
+    response.status(order.status === 'paid' ? HttpStatus.CREATED : HttpStatus.ACCEPTED);
+    return order;
+  }
+
+  @Get(':id')
+  get(@Param('id') id: string): Order {
+    const order = this.orders.find(id);
+    if (!order) throw new NotFoundException(`There is no order "${id}".`);
+    return order;
+  }
+}

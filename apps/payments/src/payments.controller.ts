@@ -1,0 +1,26 @@
+import { BadGatewayException, Controller } from '@nestjs/common';
+import { MessagePattern, Payload } from '@nestjs/microservices';
+import { payments, type Charge, type ProviderBehaviour, type Receipt } from '../../contracts/src/payments.contract.js';
+import { ProviderStub } from './provider.stub.js';
+
+@Controller()
+export class PaymentsController {
+  constructor(private readonly provider: ProviderStub) {}
+
+  @MessagePattern(payments.charge)
+  async charge(@Payload() charge: Charge): Promise<Receipt> {
+    const response = await fetch(`${this.provider.url}/charges`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'idempotency-key': charge.orderId },
+      body: JSON.stringify(charge),
+      signal: AbortSignal.timeout(2_000),
+    });
+    if (!response.ok) throw new BadGatewayException(`The payment provider answered ${response.status}.`);
+    return (await response.json()) as Receipt;
+  }
+
+  @MessagePattern(payments.configureProvider)
+  configureProvider(@Payload() behaviour: ProviderBehaviour): ProviderBehaviour {
+    return this.provider.behave(behaviour);
+  }
+}

@@ -1,0 +1,6 @@
+import { Module } from '@nestjs/common';
+import { PaymentsController } from './payments.controller.js';
+import { ProviderStub } from './provider.stub.js';
+
+@Module({ controllers: [PaymentsController], providers: [ProviderStub], exports: [ProviderStub] })
+export class PaymentsModule {}

@@ -1,0 +1,17 @@
+import { Module } from '@nestjs/common';
+import { MeshModule } from 'nestjs-mesh';
+import { GatewayModule } from '../../gateway/src/gateway.module.js';
+import { gatewayPolicies } from '../../gateway/src/gateway.policies.js';
+import { InventoryModule } from '../../inventory/src/inventory.module.js';
+import { PaymentsModule } from '../../payments/src/payments.module.js';
+
+/** The whole shop in one process: one mesh, three services that talk over its in-process broker. */
+@Module({
+  imports: [
+    MeshModule.forRoot({ service: { name: 'shop' }, resilience: { policies: gatewayPolicies } }),
+    GatewayModule,
+    InventoryModule,
+    PaymentsModule,
+  ],
+})
+export class ShopModule {}
