@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { Inject } from '@nestjs/common';
-import type { MeshRuntime } from './mesh-runtime.js';
+import { MeshRuntime } from './mesh-runtime.js';
+import { MeshConfigError } from './mesh.errors.js';
 
 /** Calls a decorated method, or what stands around it, with its own `this`. */
 export type Invocation = (self: object, args: readonly unknown[]) => unknown;
@@ -52,6 +53,10 @@ export function adviseMethod<A extends MethodAdvice>(
   kind: string,
   create: () => A,
 ): A {
+  if (typeof target === 'function' || typeof descriptor?.value !== 'function')
+    throw new MeshConfigError(
+      `The decorator ${kind} on ${placeOf(target, key)} stands on something that is not a method of instances; move it to one.`,
+    );
   const trampoline = toTrampoline(target, key, descriptor);
   const { advices } = trampoline[METHOD]!;
   const existing = advices.find((advice) => advice.kind === kind) as A | undefined;
@@ -81,6 +86,11 @@ export function attachRuntime(instance: object, runtime: MeshRuntime): void {
   (instance as { [RUNTIME]?: MeshRuntime })[RUNTIME] = runtime;
 }
 
+function placeOf(target: object, key: string | symbol): string {
+  const owner = typeof target === 'function' ? target : target.constructor;
+  return `${owner.name}.${String(key)}`;
+}
+
 function toTrampoline(target: object, key: string | symbol, descriptor: PropertyDescriptor): Trampoline {
   const original = descriptor.value as Trampoline;
   if (original[METHOD]) return original;
@@ -103,7 +113,8 @@ function toTrampoline(target: object, key: string | symbol, descriptor: Property
 
 /**
  * Registers the runtime as a property dependency, which Nest sets on every instance that it creates, before any hook.
- * The accessor keeps it out of sight and lets a class freeze itself in its constructor.
+ * The accessor keeps it out of sight and lets a class freeze itself in its constructor. What a test tool mocks in its
+ * place is left alone: the methods of such an object run bare.
  */
 function injectRuntime(prototype: object): void {
   if (Object.hasOwn(prototype, RUNTIME)) return;
@@ -113,7 +124,8 @@ function injectRuntime(prototype: object): void {
     get(this: object) {
       return ofFrozen.get(this);
     },
-    set(this: object, runtime: MeshRuntime) {
+    set(this: object, runtime: unknown) {
+      if (!(runtime instanceof MeshRuntime)) return;
       if (Object.isExtensible(this))
         Object.defineProperty(this, RUNTIME, { value: runtime, configurable: true, writable: true });
       else ofFrozen.set(this, runtime);
