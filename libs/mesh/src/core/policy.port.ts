@@ -20,6 +20,8 @@ export interface ExecuteOptions {
   readonly key?: string;
   /** Whether the function may run twice without harm; without it only unsent calls are retried. */
   readonly idempotent?: boolean;
+  /** Limit of each attempt of this call in milliseconds, instead of the policy's `timeoutMs`. */
+  readonly timeoutMs?: number;
 }
 
 /** A named set of protections - timeouts, retry, bulkhead, circuit breaker … - that functions run through. */

@@ -1,0 +1,50 @@
+import type { BreakerState } from '../core/policy.port.js';
+
+/** One value of a policy and the layer that it comes from. */
+export interface PolicyValue {
+  /** As `circuitBreaker.openMs`. */
+  readonly path: string;
+  readonly value: unknown;
+  /** As `default`, `defaults`, `pattern "http:*"`, `declared by ChargeService.charge`, `policies["payments.charge"]`. */
+  readonly source: string;
+}
+
+/** A breaker at one moment. */
+export interface BreakerSnapshot {
+  readonly policy: string;
+  readonly key?: string;
+  readonly state: BreakerState;
+  /** Calls, failures and slow calls in the window. */
+  readonly calls: number;
+  readonly failures: number;
+  readonly slowCalls: number;
+  readonly failureRatio: number;
+  /** How often in a row it has opened without a whole window of health between. */
+  readonly openings: number;
+  /** Epoch ms at which it lets probes through; only while open. */
+  readonly openUntil?: number;
+  /** Why an operator holds it, and until when (epoch ms). */
+  readonly held?: { readonly reason: string; readonly until?: number };
+}
+
+/** An event of a policy with the instant (epoch ms) it happened at. */
+export interface PolicyEvent {
+  readonly at: number;
+  readonly name: string;
+  readonly event: object;
+}
+
+/** What a policy does with a call, and why. */
+export interface PolicyDescription {
+  readonly name: string;
+  /** Who declared it in code, if anybody: `ChargeService.charge`. */
+  readonly origin?: string;
+  /** The protections that are on, outermost first. */
+  readonly stages: readonly string[];
+  /** {@link stages} as one line, for the start log. */
+  readonly order: string;
+  readonly values: readonly PolicyValue[];
+  readonly breakers: readonly BreakerSnapshot[];
+  /** The last hundred events, oldest first. */
+  readonly events: readonly PolicyEvent[];
+}

@@ -1,0 +1,52 @@
+/** Defaults of a policy. Where a number comes from: docs/resilience.md, "Defaults". */
+export const POLICY_DEFAULTS = {
+  timeoutMs: 10_000,
+  totalTimeoutMs: 30_000,
+  retry: {
+    maxRetries: 2,
+    backoff: 'exponential',
+    delayMs: 100,
+    maxDelayMs: 2_000,
+    jitter: 'full',
+    maxRetryAfterMs: 30_000,
+    budget: { ratio: 0.2, minPerSecond: 3 },
+  },
+  circuitBreaker: {
+    failureRatio: 0.5,
+    minimumCalls: 20,
+    windowMs: 30_000,
+    windowCalls: false,
+    openMs: 5_000,
+    maxOpenMs: 60_000,
+    openJitterRatio: 0.2,
+    halfOpenCalls: 3,
+    slowCallMs: false,
+    slowCallRatio: 0.5,
+    maxKeys: 1_000,
+    keyIdleMs: 600_000,
+  },
+  bulkhead: { maxConcurrent: 100, maxQueued: 0, maxWaitMs: 1_000 },
+  rateLimit: { limit: 100, intervalMs: 1_000, burst: false },
+  hedge: { maxHedges: 1, delayMs: 'p95', minDelayMs: 50 },
+} as const;
+
+/** Protections that are off until a policy names them. */
+export const OFF_BY_DEFAULT = ['bulkhead', 'rateLimit', 'hedge'] as const;
+
+/** Time slots of a time window: the oldest tenth is forgotten at once. */
+export const WINDOW_BUCKETS = 10;
+
+/** The retry budget looks back this far. */
+export const BUDGET_WINDOW_MS = 10_000;
+
+/** A `setTimeout` longer than 2^31-1 ms fires at once, so no duration may come near it. */
+export const MAX_DURATION_MS = 86_400_000;
+
+/** An inherited deadline that left the attempt less than this says nothing about the callee when it passes. */
+export const DEADLINE_EVIDENCE_MS = 1_000;
+
+/** How many events a policy remembers. */
+export const EVENT_RING_SIZE = 100;
+
+/** At most one rejection event a policy in this time; it carries the number of those left out. */
+export const REJECTION_SAMPLE_MS = 1_000;
