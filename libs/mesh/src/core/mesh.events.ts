@@ -1,3 +1,4 @@
+import type { ComponentState } from './component.port.js';
 import type { BreakerState } from './policy.port.js';
 import type { HealthStatus } from './health.port.js';
 
@@ -21,11 +22,54 @@ export interface MeshEventMap {
     readonly outcome: 'ok' | 'failed';
     readonly durationMs: number;
     readonly error?: unknown;
+    /** At start: how long it waited for its dependencies, and which of them came up last. */
+    readonly waitedMs?: number;
+    readonly waitedFor?: string;
   };
-  /** The mesh as a whole entered a phase. */
-  'lifecycle.phase': { readonly phase: MeshPhase; readonly durationMs: number };
+  /** A component went from one state of its life to the next. */
+  'lifecycle.state': { readonly component: string; readonly from: ComponentState; readonly to: ComponentState };
+  /** The mesh as a whole entered a phase; `durationMs` is what the phase before it took. */
+  'lifecycle.phase': { readonly phase: MeshPhase; readonly durationMs: number; readonly reason?: string };
+  /** A phase of the shutdown is over. The counts are of work in flight: HTTP requests and whatever else drains. */
+  'lifecycle.shutdown-phase': {
+    readonly phase: ShutdownPhase;
+    readonly durationMs: number;
+    readonly inFlightBefore: number;
+    readonly inFlightAfter: number;
+    /** What did not finish by itself, by name. */
+    readonly unfinished: readonly string[];
+  };
+  /** The shutdown took longer than its budget; `hanging` says who. */
+  'lifecycle.overrun': { readonly totalMs: number; readonly phase: ShutdownPhase; readonly hanging: readonly string[] };
+  /** Something about the life of this application is not as it should be, and how to set it right. */
+  'lifecycle.warning': { readonly message: string };
+  /** A raw route threw; the caller got a 500. */
+  'http.raw-route-failed': { readonly method: string; readonly path: string; readonly error: unknown };
   /** A message handler of an event failed; nobody waits for its answer, so this is the only trace of it. */
-  'broker.handler-failed': { readonly topic: string; readonly handler: string; readonly error: unknown };
+  'broker.handler-failed': {
+    readonly topic: string;
+    readonly handler: string;
+    readonly error: unknown;
+    readonly messageId?: string;
+    readonly attempt?: number;
+    /** Milliseconds until the next delivery; absent when there is none. */
+    readonly retryInMs?: number;
+  };
+  /** A message was given up after its last delivery; `kept` is false when the list of dead letters had to drop one for it. */
+  'broker.dead-lettered': {
+    readonly topic: string;
+    readonly handler: string;
+    readonly messageId: string;
+    readonly attempts: number;
+    readonly kept: boolean;
+    readonly error: unknown;
+  };
+  /** The broker finished its drain; what it abandoned is lost with this process. */
+  'broker.drained': {
+    readonly finished: number;
+    readonly abandoned: readonly { readonly name: string; readonly ageMs: number }[];
+    readonly durationMs: number;
+  };
   /** A health contributor changed its status. */
   'health.transition': {
     readonly contributor: string;
@@ -33,10 +77,15 @@ export interface MeshEventMap {
     readonly to: HealthStatus;
     readonly reason?: string;
   };
+  /** A metric reached its limit of label sets; further ones are counted in its `__other__` series. Once a metric. */
+  'metrics.overflow': { readonly metric: string; readonly limit: number };
 }
 
 /** Where the mesh is in its life. */
 export type MeshPhase = 'starting' | 'ready' | 'draining' | 'stopping' | 'stopped' | 'failed';
+
+/** The phases of a shutdown in their order. `hooks`: the user's own Nest hooks, with the mesh still usable. */
+export type ShutdownPhase = 'pre-stop' | 'intake' | 'drain' | 'abort' | 'hooks' | 'components' | 'flush';
 
 export type MeshEventName = keyof MeshEventMap;
 

@@ -1,0 +1,27 @@
+import { z } from 'zod';
+import { DEFAULT_SERIES_LIMIT } from './metrics.constants.js';
+
+export const metricsSchema = z
+  .strictObject({
+    maxSeriesPerMetric: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(DEFAULT_SERIES_LIMIT)
+      .describe(
+        'Label sets that one metric may have, 1-1,000,000; further ones are counted in its `__other__` series.',
+      ),
+    processMetrics: z
+      .boolean()
+      .default(true)
+      .describe('Whether CPU, memory, event loop delay, garbage collection and handles of the process are exposed.'),
+    includeDefaultRegistry: z
+      .boolean()
+      .default(true)
+      .describe(
+        "Whether the metrics of prom-client's process-wide registry, where @willsoto/nestjs-prometheus puts its own, are exposed too.",
+      ),
+  })
+  .describe('Metrics and their exposition.');
+
+export type MetricsOptions = z.infer<typeof metricsSchema>;
