@@ -1,6 +1,6 @@
 import type { ComponentState } from './component.port.js';
 import type { BreakerState } from './policy.port.js';
-import type { HealthStatus } from './health.port.js';
+import type { HealthGroup, HealthState, HealthStatus } from './health.port.js';
 
 /** Every event of the mesh by name. A room appends its own here, because metrics and logs read them without importing the room. */
 export interface MeshEventMap {
@@ -73,6 +73,13 @@ export interface MeshEventMap {
   /** A health contributor changed its status. */
   'health.transition': {
     readonly contributor: string;
+    readonly from: HealthState;
+    readonly to: HealthState;
+    readonly reason?: string;
+  };
+  /** What the probe of a built-in health group answers has changed. `reason` names the part that made it so. */
+  'health.group': {
+    readonly group: HealthGroup;
     readonly from: HealthStatus;
     readonly to: HealthStatus;
     readonly reason?: string;

@@ -1,0 +1,377 @@
+import type { Clock } from '../core/clock.js';
+import type {
+  HealthContributor,
+  HealthCriticality,
+  HealthGroup,
+  HealthMembership,
+  HealthReport,
+  HealthSource,
+  HealthState,
+} from '../core/health.port.js';
+import type { Ids } from '../core/ids.js';
+import type { LiveOptions } from '../core/live-options.js';
+import { MeshConfigError } from '../core/mesh.errors.js';
+import type { MeshEvents, MeshPhase } from '../core/mesh.events.js';
+import type { MetricsClient } from '../core/metrics.port.js';
+import { ApplicationHealth } from './application-health.js';
+import {
+  scoreOf,
+  toEntry,
+  worstOf,
+  type HealthEntries,
+  type HealthEntry,
+  type HealthMember,
+  type HealthSnapshot,
+} from './health-group.js';
+import type { HealthHistorySummary } from './health-history.js';
+import { HealthMetrics } from './health.metrics.js';
+import { HealthMonitor, type CheckSettings } from './health.monitor.js';
+import type { HealthOptions } from './health.options.js';
+import { maskText, toReport } from './health-report.js';
+import { HealthSources } from './health.sources.js';
+
+const DEFAULT_GROUPS: HealthMembership = { ready: 'optional' };
+const BUILT_IN_GROUPS: readonly HealthGroup[] = ['live', 'ready', 'startup'];
+const NAME = /^[A-Za-z0-9][\w.:/@-]{0,127}$/;
+/** The entry that stands for the application itself in every group's answer. */
+const APPLICATION = 'application';
+
+export interface HealthAggregatorDeps {
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly events: MeshEvents;
+  readonly metrics: MetricsClient;
+}
+
+/** One contributor, or one thing that a source shows, for people. */
+export interface HealthComponentView {
+  readonly name: string;
+  readonly state: HealthState;
+  readonly reason?: string;
+  readonly groups: HealthMembership;
+  readonly weight: number;
+  /** Epoch ms of the last result. */
+  readonly checkedAt?: number;
+  /** Failed checks in a row, also while they are too few to count. */
+  readonly failures?: number;
+  readonly history?: HealthHistorySummary;
+}
+
+/** Everything that is known about the service's health, for people. */
+export interface HealthOverview {
+  /** 0 to 100: the weighted mean of all contributors. */
+  readonly score: number;
+  readonly groups: Readonly<Record<HealthGroup, HealthSnapshot['status']>>;
+  readonly components: readonly HealthComponentView[];
+}
+
+/**
+ * The one place that says whether the service is well.
+ *
+ * Contributors are checked in the background, so that a probe reads a snapshot and touches nothing; sources that know
+ * their state anyway (circuit breakers) are read at every probe. What the state of a part means is said per group:
+ * `live`, `ready`, `startup`, or one of the user's own.
+ */
+export class HealthAggregator {
+  readonly #monitors = new Map<string, HealthMonitor>();
+  /** Registered while the service was ready, and without a result so far. */
+  readonly #joining = new Set<HealthMonitor>();
+  readonly #sources = new HealthSources();
+  readonly #snapshots = new Map<HealthGroup, HealthSnapshot>();
+  readonly #groupStatus = new Map<HealthGroup, HealthSnapshot['status']>();
+  readonly #application: ApplicationHealth;
+  readonly #metrics: HealthMetrics;
+  #started = false;
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(
+    private readonly options: LiveOptions<HealthOptions>,
+    private readonly deps: HealthAggregatorDeps,
+  ) {
+    this.#metrics = new HealthMetrics(deps.metrics);
+    this.#application = new ApplicationHealth(deps.clock, () => options.current.maxEventLoopLagMs);
+    this.#application.onChange = () => this.#changed();
+    this.#changed();
+  }
+
+  /**
+   * Adds a contributor; when the aggregator runs, its first check begins at once. Returns the function that removes it.
+   * @throws {MeshConfigError} for a name that is taken or that cannot stand in a metric's label.
+   */
+  register(contributor: HealthContributor): () => void {
+    const { name } = contributor;
+    if (!NAME.test(name) || name === APPLICATION)
+      throw new MeshConfigError(
+        `"${name}" cannot be a health contributor's name: use up to 128 letters, digits and . : / @ _ -, and not "${APPLICATION}".`,
+      );
+    if (this.#monitors.has(name))
+      throw new MeshConfigError(
+        `The health contributor "${name}" is registered twice; give each one a name of its own.`,
+      );
+
+    const monitor = new HealthMonitor(contributor, {
+      clock: this.deps.clock,
+      ids: this.deps.ids,
+      settings: () => this.#settings(contributor),
+      onChecked: (durationMs) => this.#metrics.checked(name, durationMs),
+      onChange: (from, to, reason) => {
+        this.#joining.delete(monitor);
+        this.#transition(name, { from, to, reason });
+      },
+    });
+    this.#monitors.set(name, monitor);
+    // Joining a service that runs must not take it out of rotation: it counts from its first result on.
+    if (this.#application.phase === 'ready') this.#joining.add(monitor);
+    this.#invalidate();
+    if (this.#started) void monitor.start();
+    return () => {
+      if (this.#monitors.get(name) !== monitor) return;
+      monitor.stop();
+      this.#monitors.delete(name);
+      this.#joining.delete(monitor);
+      this.#metrics.remove(name);
+      this.#changed();
+    };
+  }
+
+  /**
+   * Adds something that knows the state of many things; they appear as `<prefix>:<name>`, in the group `ready` as
+   * optional unless they or the configuration say otherwise. Returns the function that removes it.
+   * @throws {MeshConfigError} when the prefix is taken.
+   */
+  addSource(prefix: string, source: HealthSource): () => void {
+    const remove = this.#sources.add(prefix, source);
+    if (!remove) throw new MeshConfigError(`Two health sources have the prefix "${prefix}"; give each one its own.`);
+    return remove;
+  }
+
+  /**
+   * Tells what was seen without a check - a lost connection, a failed heartbeat - and shows it at once.
+   * @throws {MeshConfigError} when there is no contributor of that name.
+   */
+  update(name: string, report: HealthReport): void {
+    const monitor = this.#monitors.get(name);
+    if (!monitor) throw new MeshConfigError(`There is no health contributor "${name}" to update; register it first.`);
+    monitor.update(toReport(report));
+  }
+
+  /** Takes the service out of rotation until {@link setReady}: the application's own decision, whatever the checks say. */
+  setUnready(reason: string): void {
+    this.#application.setUnready(maskText(reason));
+  }
+
+  setReady(): void {
+    this.#application.setReady();
+  }
+
+  /** Says that only a restart helps: `live` is down from now on. */
+  setBroken(reason: string): void {
+    this.#application.setBroken(maskText(reason));
+  }
+
+  /** Follows the mesh's life: ready only between `ready` and `draining`, started from the first `ready` on. */
+  setPhase(phase: MeshPhase): void {
+    this.#application.setPhase(phase);
+  }
+
+  /** Begins the background checks. Resolves when every contributor has its first result, which is soon: checks have a time limit. */
+  async start(): Promise<void> {
+    if (this.#started) return;
+    this.#started = true;
+    const offCollect = this.deps.metrics.onCollect(() => this.#collect());
+    const offChange = this.options.onChange(() => {
+      for (const monitor of this.#monitors.values()) monitor.reschedule();
+      this.#changed();
+    });
+    this.#unsubscribe = () => {
+      offCollect();
+      offChange();
+    };
+    this.#application.start();
+    await Promise.all([...this.#monitors.values()].map((monitor) => monitor.start()));
+  }
+
+  /** Ends the background checks; the last state stays readable. */
+  stop(): void {
+    this.#started = false;
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+    this.#application.stop();
+    for (const monitor of this.#monitors.values()) monitor.stop();
+  }
+
+  /**
+   * Checks one contributor now and resolves when its state is up to date; joins a check that runs already.
+   * @throws {MeshConfigError} when there is no contributor of that name.
+   */
+  async check(name: string): Promise<void> {
+    const monitor = this.#monitors.get(name);
+    if (!monitor) throw new MeshConfigError(`There is no health contributor "${name}" to check.`);
+    if (monitor.contributor.check) await monitor.check();
+  }
+
+  /** The health of a group right now. Asks nobody, never throws; the same object until something changes. */
+  snapshot(group: HealthGroup): HealthSnapshot {
+    this.#refresh();
+    return this.#snapshots.get(group) ?? this.#compose(group);
+  }
+
+  /** A group's entries for Terminus: `healthCheckService.check([() => health.indicator('ready')])`. Never throws. */
+  indicator(group: HealthGroup): Record<string, HealthEntry> {
+    return { ...this.snapshot(group).entries };
+  }
+
+  /** The groups that exist: the three built-in ones and those that somebody counts in. */
+  groups(): readonly HealthGroup[] {
+    const groups = new Set(BUILT_IN_GROUPS);
+    for (const { groups: membership } of this.#members())
+      for (const group of Object.keys(membership)) groups.add(group);
+    return [...groups];
+  }
+
+  /** Everything at once, for people: score, groups, and each contributor with its history. */
+  overview(): HealthOverview {
+    this.#refresh();
+    const members = this.#members();
+    return {
+      score: scoreOf(members),
+      groups: Object.fromEntries(this.groups().map((group) => [group, this.snapshot(group).status])),
+      components: members.map(({ name, state, reason, groups, weight, monitor }) => ({
+        name,
+        state,
+        groups,
+        weight,
+        ...(reason !== undefined && { reason }),
+        ...(monitor?.checkedAt !== undefined && { checkedAt: monitor.checkedAt }),
+        ...(monitor && { failures: monitor.failures, history: monitor.history.summary() }),
+      })),
+    };
+  }
+
+  #settings(contributor: HealthContributor): CheckSettings {
+    const { current } = this.options;
+    const own = current.contributors[contributor.name];
+    return {
+      everyMs: own?.everyMs ?? contributor.everyMs ?? current.everyMs,
+      timeoutMs: own?.timeoutMs ?? contributor.timeoutMs ?? current.timeoutMs,
+      jitterRatio: current.jitterRatio,
+      failuresToDown: current.failuresToDown,
+      successesToUp: current.successesToUp,
+      staleAfterIntervals: current.staleAfterIntervals,
+    };
+  }
+
+  /** Everything that counts somewhere, with the configuration's word above the code's. */
+  #members(): Member[] {
+    const { contributors } = this.options.current;
+    const members: Member[] = [];
+    for (const monitor of this.#monitors.values()) {
+      const { name, groups, weight } = monitor.contributor;
+      const { state, reason, details } = monitor;
+      const own = contributors[name];
+      members.push({
+        name,
+        state,
+        reason,
+        details,
+        groups: own?.groups ?? groups ?? DEFAULT_GROUPS,
+        weight: own?.weight ?? weight ?? 1,
+        monitor,
+      });
+    }
+    for (const { name, status, statusWhenRequired, reason, details, groups } of this.#sources.entries) {
+      const own = contributors[name];
+      members.push({
+        name,
+        state: status,
+        statusWhenRequired,
+        reason,
+        details,
+        groups: own?.groups ?? groups ?? DEFAULT_GROUPS,
+        weight: own?.weight ?? 1,
+      });
+    }
+    return members;
+  }
+
+  /** Brings what only time or a source changes up to date, before anything is read. */
+  #refresh(): void {
+    const now = this.deps.clock.monotonic();
+    for (const monitor of this.#monitors.values()) monitor.expire(now);
+    if (this.#sources.read()) this.#changed();
+  }
+
+  #compose(group: HealthGroup): HealthSnapshot {
+    const members = this.#members().filter(
+      ({ groups, monitor }) => groups[group] !== undefined && !(monitor && this.#joining.has(monitor)),
+    );
+    const known = members.length > 0 || BUILT_IN_GROUPS.includes(group);
+    const entries: Record<string, HealthEntry> = {};
+    for (const member of members) entries[member.name] = toEntry(member, this.#criticality(member, group));
+    const application = known
+      ? this.#application.entryFor(group, worstOf(entries) !== 'down')
+      : ({ status: 'down', reason: `Nothing counts in the health group "${group}".` } as const);
+    if (application) entries[APPLICATION] = application;
+    const draining = group === 'ready' && this.#application.draining;
+    const snapshot: HealthSnapshot = { group, status: worstOf(entries), draining, entries };
+    // Only groups that exist are kept: the name may come from outside.
+    if (known) this.#snapshots.set(group, snapshot);
+    return snapshot;
+  }
+
+  /** A start that is over stays over: from then on nothing takes `startup` down. */
+  #criticality({ groups }: Member, group: HealthGroup): HealthCriticality {
+    return group === 'startup' && this.#application.started ? 'optional' : groups[group]!;
+  }
+
+  #transition(
+    name: string,
+    { from, to, reason }: { from: HealthState; to: HealthState; reason: string | undefined },
+  ): void {
+    if (from === to) return this.#invalidate();
+    this.#changed();
+    this.deps.events.emit('health.transition', {
+      contributor: name,
+      from,
+      to,
+      ...(reason !== undefined && { reason }),
+    });
+  }
+
+  /** Drops what was composed, and tells at once when a group's own status is another one now. */
+  #changed(): void {
+    this.#invalidate();
+    for (const group of BUILT_IN_GROUPS) {
+      const { status, entries } = this.#compose(group);
+      const before = this.#groupStatus.get(group);
+      this.#groupStatus.set(group, status);
+      if (before === undefined || before === status) continue;
+      this.deps.events.emit('health.group', { group, from: before, to: status, ...causeOf(entries, status) });
+    }
+  }
+
+  #invalidate(): void {
+    this.#snapshots.clear();
+  }
+
+  #collect(): void {
+    this.#refresh();
+    for (const group of this.groups()) this.#metrics.group(group, this.snapshot(group).status);
+    for (const { name, state, groups, monitor } of this.#members()) {
+      if (monitor) this.#metrics.component(name, state, groups);
+    }
+  }
+}
+
+/** Which entry made the group what it is: the first that is as bad as the group. */
+function causeOf(entries: HealthEntries, status: HealthSnapshot['status']): { reason?: string } {
+  if (status === 'up') return {};
+  const [name, entry] = Object.entries(entries).find(([, candidate]) => candidate.status === status)!;
+  return { reason: entry.reason === undefined ? name : `${name}: ${entry.reason}` };
+}
+
+interface Member extends HealthMember {
+  readonly groups: Readonly<Record<HealthGroup, HealthCriticality>>;
+  readonly weight: number;
+  readonly monitor?: HealthMonitor;
+}
