@@ -1,0 +1,105 @@
+import { z } from 'zod';
+import type { ConfigProblem } from './config.errors.js';
+import type { ConfigLayer } from './config.layers.js';
+import { formatPath, type ConfigPath } from './config.path.js';
+import { branchesOf, defOf, isStructured, lookUp, pathsOf, type ConfigSchema } from './config.schema.js';
+import { merge, treeOf } from './config.tree.js';
+import { nearest } from './nearest.js';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const PREFIX = 'MESH_';
+
+/**
+ * What the environment says: `MESH_RESILIENCE__DEFAULTS__TIMEOUT_MS=800`. Only names with `__` are read, because
+ * orchestrators put `MESH_…` variables of their own into containers. Names inside records (policies, topics) are written
+ * with `_` for everything but letters and digits, and must exist in what the weaker sources say.
+ */
+export function readEnvironment(
+  schema: ConfigSchema,
+  environment: Environment,
+  weaker: unknown,
+): { readonly layer: ConfigLayer; readonly problems: readonly ConfigProblem[] } {
+  const problems: ConfigProblem[] = [];
+  const names = new Map<string, string>();
+  let tree: unknown = {};
+  let known: Map<string, ConfigPath[]> | undefined;
+  // Sections given as JSON come before what is inside them, and may bring the names that others refer to.
+  const variables = Object.keys(environment)
+    .filter((name) => name.startsWith(PREFIX) && name.includes('__') && environment[name] !== undefined)
+    .sort((a, b) => a.split('__').length - b.split('__').length || (a < b ? -1 : 1));
+
+  for (const variable of variables) {
+    known ??= variablesOf(schema, merge([schema], weaker, tree));
+    const source = `environment ${variable}`;
+    const [path, ...others] = known.get(variable) ?? [];
+    if (path === undefined) {
+      const meant = nearest(variable, known.keys());
+      problems.push({ path: variable, rule: 'leads to no option', source: 'environment', ...(meant && { nearest: meant }) });
+      continue;
+    }
+    if (others.length > 0) {
+      const all = [path, ...others].map(formatPath).join(' and ');
+      problems.push({ path: variable, rule: `may mean ${all}; set them in a file or in the module options`, source });
+      continue;
+    }
+    const { schemas, secret } = lookUp(schema, path);
+    const text = environment[variable]!;
+    const read = fromText(text, schemas);
+    if (read === undefined) {
+      const received = secret ? '***' : `a text of ${text.length} characters`;
+      problems.push({ path: formatPath(path), rule: 'must be valid JSON', received, source });
+      continue;
+    }
+    tree = merge([schema], tree, treeOf(path, read.value));
+    names.set(formatPath(path), variable);
+    if (schemas.some(isStructured)) known = undefined;
+  }
+  return { layer: { kind: 'environment', tree, names }, problems };
+}
+
+/** Every name that the environment may use, with the paths that it may mean. */
+function variablesOf(schema: ConfigSchema, existing: unknown): Map<string, ConfigPath[]> {
+  const variables = new Map<string, ConfigPath[]>();
+  for (const path of pathsOf([schema], existing)) {
+    const name = PREFIX + path.map((key, i) => segmentOf(schema, path.slice(0, i), String(key))).join('__');
+    variables.set(name, [...(variables.get(name) ?? []), path]);
+  }
+  return variables;
+}
+
+/** `timeoutMs` is an option's key and becomes TIMEOUT_MS; `payments.charge` is a name and becomes PAYMENTS_CHARGE. */
+function segmentOf(schema: ConfigSchema, parent: ConfigPath, key: string): string {
+  const { schemas } = lookUp(schema, parent);
+  const isOption = schemas
+    .flatMap(branchesOf)
+    .map(defOf)
+    .some((def) => def.type === 'object' && Object.hasOwn(def.shape, key));
+  const words = isOption ? key.replace(/([a-z0-9])([A-Z])/g, '$1_$2') : key;
+  return words.toUpperCase().replace(/[^A-Z0-9]/g, '_');
+}
+
+/** The reading of `text` that the schema accepts, or the one that gives the clearest error; none for broken JSON. */
+function fromText(text: string, schemas: readonly ConfigSchema[]): { readonly value: unknown } | undefined {
+  const types = new Set(schemas.flatMap(branchesOf).map((branch) => defOf(branch).type));
+  const json = /^\s*[[{]/.test(text) ? parseJson(text) : undefined;
+  const isNumber = text.trim() !== '' && Number.isFinite(Number(text));
+  const bool = /^(?:true|false)$/i.test(text) ? { value: text.toLowerCase() === 'true' } : undefined;
+  const readings = [json, bool, isNumber ? { value: Number(text) } : undefined, { value: text }].filter((r) => r !== undefined);
+
+  const accepted = readings.find(({ value }) => schemas.some((schema) => z.safeParse(schema, value).success));
+  if (accepted) return accepted;
+  const wantsJson = ['object', 'record', 'array', 'tuple'].some((type) => types.has(type as never));
+  if (wantsJson && json) return json;
+  if (wantsJson && !bool && !types.has('string')) return undefined;
+  if (isNumber && types.has('number')) return { value: Number(text) };
+  return bool && types.has('boolean') ? bool : { value: text };
+}
+
+function parseJson(text: string): { readonly value: unknown } | undefined {
+  try {
+    return { value: JSON.parse(text) as unknown };
+  } catch {
+    return undefined; // The caller reports it with the variable's name.
+  }
+}

@@ -1,0 +1,51 @@
+import { readFile } from 'node:fs/promises';
+import { InvalidConfigError } from './config.errors.js';
+import type { ConfigLayer } from './config.layers.js';
+import { isTree } from './config.tree.js';
+import { importYaml, type YamlParser } from './yaml.adapter.js';
+
+/** Reads the configuration file. */
+export class ConfigFile {
+  constructor(
+    readonly path: string,
+    private readonly yaml: () => Promise<YamlParser> = importYaml,
+  ) {}
+
+  /** The file's text. @throws {InvalidConfigError} when it can't be read. */
+  async read(): Promise<string> {
+    try {
+      return await readFile(this.path, 'utf8');
+    } catch (error) {
+      const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+      throw this.#invalid(`must be a file that can be read, and reading it failed with ${reason}`);
+    }
+  }
+
+  /** @throws {InvalidConfigError} when the text is not an object in the format that the file's name promises. */
+  async parse(text: string): Promise<ConfigLayer> {
+    const tree = await this.#parse(text);
+    if (!isTree(tree)) throw this.#invalid('must hold an object at the top');
+    return { kind: 'file', name: this.path, tree };
+  }
+
+  async #parse(text: string): Promise<unknown> {
+    const isYaml = /\.ya?ml$/i.test(this.path);
+    // Outside the try block: that the package is missing is no fault of the text.
+    const parse = isYaml ? (await this.yaml()).parse : JSON.parse;
+    try {
+      return parse(text) as unknown;
+    } catch (error) {
+      throw this.#invalid(`must be valid ${isYaml ? 'YAML' : 'JSON'}: ${reasonOf(error)}`);
+    }
+  }
+
+  #invalid(rule: string): InvalidConfigError {
+    return new InvalidConfigError([{ path: 'MESH_CONFIG_FILE', rule, source: `file ${this.path}` }]);
+  }
+}
+
+/** The parser's first line, up to where it quotes the text: that may hold a secret. */
+function reasonOf(error: unknown): string {
+  const line = error instanceof Error ? error.message.split('\n', 1)[0]! : String(error);
+  return line.replace(/,? (?:\.\.\.)?["'].*$/s, '').replace(/:$/, '');
+}
