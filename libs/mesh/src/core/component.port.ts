@@ -11,6 +11,11 @@ export interface StopContext extends ComponentContext {
   readonly deadlineAt: number;
 }
 
+/** Where a component is in its life. `degraded`: optional, not up, and retried in the background. */
+export type ComponentState =
+  'registered' | 'starting' | 'running' | 'degraded' | 'draining' | 'stopping' | 'stopped' | 'failed';
+
+/** How long each step may take, in milliseconds. What is not set follows the lifecycle's options. */
 export interface ComponentTimeouts {
   /** @default 15_000 */
   readonly startMs?: number;

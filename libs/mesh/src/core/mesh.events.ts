@@ -15,6 +15,46 @@ export interface MeshEventMap {
     readonly failures: number;
     readonly openMs?: number;
   };
+  /** A policy refused calls without running them. At most one event a second a policy; `count` tells of how many it speaks. */
+  'call.rejected': {
+    readonly policy: string;
+    readonly key?: string;
+    readonly outcome: string;
+    readonly count: number;
+  };
+  /** A failed attempt is repeated after `delayMs`. */
+  'call.retry': {
+    readonly policy: string;
+    /** The attempt that failed, from 1. */
+    readonly attempt: number;
+    readonly delayMs: number;
+    /** Absent when a returned value counted as the failure. */
+    readonly error?: unknown;
+  };
+  /** A failure that could be repeated is final, because the retry budget of the policy is used up. */
+  'call.retry-budget-exhausted': { readonly policy: string; readonly attempt: number };
+  /** A slow call got an extra attempt beside the running one. */
+  'call.hedge': { readonly policy: string; readonly attempt: number; readonly afterMs: number };
+  /** An attempt was given up after `afterMs`; its function may still run. */
+  'call.timeout': { readonly policy: string; readonly attempt: number; readonly afterMs: number };
+  /** A function settled after its attempt was given up; nobody got the result. */
+  'call.late': {
+    readonly policy: string;
+    readonly attempt: number;
+    readonly afterMs: number;
+    readonly failed: boolean;
+  };
+  /** A fallback answered for a failed call. */
+  'call.fallback': { readonly policy: string; readonly error: unknown };
+  /** A predicate of the user threw; the error that it was asked about counts as a failure. */
+  'policy.predicate-failed': { readonly policy: string; readonly predicate: string; readonly error: unknown };
+  /** New options took effect; running calls finish with the old ones, breakers keep their state. */
+  'policy.changed': {
+    readonly policy: string;
+    readonly changes: readonly { readonly path: string; readonly from: unknown; readonly to: unknown }[];
+  };
+  /** New options of a policy can't work with its declaration; it keeps the old ones. */
+  'policy.rejected': { readonly policy: string; readonly error: unknown };
   /** A component of the lifecycle finished a step, or failed in it. */
   'lifecycle.step': {
     readonly component: string;
@@ -86,6 +126,41 @@ export interface MeshEventMap {
   };
   /** A metric reached its limit of label sets; further ones are counted in its `__other__` series. Once a metric. */
   'metrics.overflow': { readonly metric: string; readonly limit: number };
+  /** A configuration update took effect. */
+  'config.changed': {
+    /** The generation that is now in force. */
+    readonly generation: number;
+    /** Who asked for it: `ops`, `file /etc/mesh.yaml`. */
+    readonly source: string;
+    readonly changes: readonly ConfigChange[];
+  };
+  /** A configuration update was refused and changed nothing. */
+  'config.rejected': {
+    /** The generation that stays in force. */
+    readonly generation: number;
+    readonly source: string;
+    readonly code: string;
+    readonly reason: string;
+    readonly changes: readonly ConfigChange[];
+  };
+  /** A configuration update was taken back: what it changed has its previous value again. */
+  'config.rolled-back': {
+    readonly generation: number;
+    readonly source: string;
+    /** The component that failed with the new configuration. */
+    readonly culprit: string;
+    readonly reason: string;
+    /** What the update had changed. */
+    readonly changes: readonly ConfigChange[];
+  };
+}
+
+/** One leaf of the configuration before and after, with secrets masked. */
+export interface ConfigChange {
+  readonly path: string;
+  readonly from: unknown;
+  readonly to: unknown;
+  readonly update: 'live' | 'swap' | 'restart';
 }
 
 /** Where the mesh is in its life. */

@@ -1,0 +1,28 @@
+import type { HttpAdapterHost } from '@nestjs/core';
+import type { CallContexts } from '../core/call-context.js';
+import { HttpIntake } from './http.intake.js';
+import { LifecycleManager, type LifecycleDependencies } from './lifecycle.manager.js';
+import { MeshLifecycle } from './mesh-lifecycle.js';
+import { runsInKubernetes, terminationListeners } from './process.port.js';
+import { ShutdownSequence } from './shutdown.sequence.js';
+
+export interface LifecycleRoomDependencies extends LifecycleDependencies {
+  readonly contexts: CallContexts;
+  readonly adapterHost: HttpAdapterHost;
+}
+
+export interface LifecycleRoom {
+  readonly lifecycle: MeshLifecycle;
+  readonly intake: HttpIntake;
+}
+
+/** The room's parts, joined. The intake is installed: call it while the application is being constructed. */
+export function buildLifecycle(deps: LifecycleRoomDependencies): LifecycleRoom {
+  const { clock, events, contexts, ids, adapterHost } = deps;
+  const manager = new LifecycleManager(deps);
+  const sequence = new ShutdownSequence({ ...deps, manager, inKubernetes: runsInKubernetes() });
+  const intake = new HttpIntake({ contexts, clock, ids, events });
+  intake.install(adapterHost);
+  sequence.addDrainable(intake);
+  return { lifecycle: new MeshLifecycle({ manager, sequence, clock, events, terminationListeners }), intake };
+}

@@ -1,0 +1,161 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { HttpAdapterHost } from '@nestjs/core';
+import type { CallContexts } from '../core/call-context.js';
+import type { Clock, Timer } from '../core/clock.js';
+import type { Ids } from '../core/ids.js';
+import type { MeshEvents } from '../core/mesh.events.js';
+import type { RawRoute } from '../core/raw-route.js';
+import type { Drainable } from './drainable.js';
+import { inboundContext } from './inbound-context.js';
+import { RawRouteTable } from './raw-route.table.js';
+import { endEventStream, isOpenEventStream } from './event-stream.js';
+
+/** How often a drain looks for connections that fell idle and streams that opened meanwhile. */
+const SWEEP_MS = 50;
+
+/** What both adapters hand to the hook: Node's own objects (Express), or Fastify's, which carry them as `raw`. */
+type HookRequest = IncomingMessage & { readonly raw?: IncomingMessage };
+type HookResponse = ServerResponse & { readonly raw?: ServerResponse; hijack?(): void };
+type Done = (error?: unknown) => void;
+type RequestHook = (this: unknown, request: HookRequest, response: HookResponse, done: Done) => unknown;
+
+interface HookedAdapter {
+  setOnRequestHook(hook: RequestHook): void;
+  getHttpServer(): Partial<Server> | undefined;
+  /** Where both adapters keep a hook that was set before the mesh came. */
+  readonly onRequestHook?: RequestHook;
+}
+
+export interface HttpIntakeDependencies {
+  readonly contexts: CallContexts;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly events: MeshEvents;
+}
+
+/**
+ * The first to see each HTTP request, ahead of the host's middleware and guards: opens its call context, answers the raw
+ * routes, counts what is in flight, and drains it at shutdown. Works on the request hook of Nest's adapters.
+ */
+export class HttpIntake implements Drainable {
+  readonly name = 'http';
+  readonly #deps: HttpIntakeDependencies;
+  readonly #routes: RawRouteTable;
+  readonly #open = new Set<ServerResponse>();
+  #adapter: HookedAdapter | undefined;
+  #hostHook: RequestHook | undefined;
+  #draining = false;
+  #closedIntake = false;
+  #onIdle: (() => void) | undefined;
+  #sweep: Timer | undefined;
+
+  constructor(deps: HttpIntakeDependencies) {
+    this.#deps = deps;
+    this.#routes = new RawRouteTable(deps.events);
+  }
+
+  /** Hooks into the adapter as soon as there is one; an application without HTTP never has one. */
+  install(host: HttpAdapterHost): void {
+    host.init$.subscribe(() => this.#hook(host.httpAdapter as unknown as HookedAdapter));
+  }
+
+  /** Adds a route that is answered ahead of the host's prefix, versioning, guards and routes. */
+  addRoute(route: RawRoute): void {
+    this.#routes.add(route);
+  }
+
+  /** Requests whose responses are not over yet; open event streams count, raw routes don't. */
+  get inFlight(): number {
+    return this.#open.size;
+  }
+
+  beginDrain(): void {
+    this.#draining = true;
+    for (const response of this.#open) askToReconnect(response);
+  }
+
+  stopIntake(): void {
+    if (this.#closedIntake) return;
+    this.#closedIntake = true;
+    this.beginDrain();
+    const server = this.#server;
+    // Nest closes the server again later, which Node allows; its callback then gets an error that Nest ignores.
+    if (server?.listening) server.close?.();
+    this.#keepSweeping();
+  }
+
+  async drained(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#open.size === 0) return this.#server?.closeIdleConnections?.();
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = (): void => reject(signal.reason);
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#onIdle = () => {
+        signal.removeEventListener('abort', onAbort);
+        resolve();
+      };
+    });
+    this.#server?.closeIdleConnections?.();
+  }
+
+  /** Closes every connection, whatever runs on it. */
+  abort(): void {
+    this.#sweep?.cancel();
+    this.#server?.closeAllConnections?.();
+  }
+
+  #hook(adapter: HookedAdapter): void {
+    this.#adapter = adapter;
+    this.#hostHook = adapter.onRequestHook;
+    adapter.setOnRequestHook((request, response, done) => this.#onRequest(request, response, done));
+    // The slot holds one hook: a host that sets its own in main.ts would remove ours without a word.
+    adapter.setOnRequestHook = (hook) => {
+      this.#hostHook = hook;
+    };
+  }
+
+  #onRequest(hookRequest: HookRequest, hookResponse: HookResponse, done: Done): unknown {
+    const request = hookRequest.raw ?? hookRequest;
+    const response = hookResponse.raw ?? hookResponse;
+    const context = inboundContext(request.headers, this.#deps.clock, this.#deps.ids);
+    response.setHeader('x-correlation-id', context.correlationId);
+    if (this.#draining) askToReconnect(response);
+
+    return this.#deps.contexts.run(context, () => {
+      const route = this.#routes.find(request.method, request.url);
+      if (route) {
+        hookResponse.hijack?.();
+        void this.#routes.answer(route, request, response);
+        return undefined;
+      }
+      this.#track(response);
+      return this.#hostHook ? this.#hostHook.call(this.#adapter, hookRequest, hookResponse, done) : done();
+    });
+  }
+
+  #track(response: ServerResponse): void {
+    this.#open.add(response);
+    response.once('close', () => {
+      this.#open.delete(response);
+      if (this.#open.size > 0) return;
+      this.#sweep?.cancel();
+      this.#onIdle?.();
+    });
+  }
+
+  /** Connections fall idle and streams open at any time during the drain, and nothing announces either. */
+  #keepSweeping(): void {
+    for (const response of this.#open) if (isOpenEventStream(response)) endEventStream(response);
+    this.#server?.closeIdleConnections?.();
+    if (this.#open.size > 0) this.#sweep = this.#deps.clock.setTimer(() => this.#keepSweeping(), SWEEP_MS);
+  }
+
+  get #server(): Partial<Server> | undefined {
+    return this.#adapter?.getHttpServer();
+  }
+}
+
+/** The client opens a new connection for its next request, which the load balancer sends elsewhere. */
+function askToReconnect(response: ServerResponse): void {
+  if (!response.headersSent) response.setHeader('connection', 'close');
+}

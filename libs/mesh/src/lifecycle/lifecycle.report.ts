@@ -1,0 +1,63 @@
+import type { ComponentState } from '../core/component.port.js';
+import type { ComponentGraph, StartWave } from './component-graph.js';
+import { messageOf } from './lifecycle.errors.js';
+import type { ManagedComponent } from './managed-component.js';
+
+/** What became of one component. */
+export interface ComponentReport {
+  readonly name: string;
+  readonly wave: StartWave;
+  readonly criticality: 'required' | 'optional';
+  readonly state: ComponentState;
+  readonly dependsOn: readonly string[];
+  readonly softDependsOn: readonly string[];
+  /** How long its start took, without the waiting, in milliseconds. */
+  readonly startMs?: number;
+  /** How long it waited for its dependencies, and for which of them longest. */
+  readonly waitedMs?: number;
+  readonly waitedFor?: string;
+  readonly stopMs?: number;
+  /** How often it was started: more than once for an optional component that failed. */
+  readonly attempts: number;
+  /** Why it is not up. */
+  readonly reason?: string;
+}
+
+export function componentReport(managed: ManagedComponent, graph: ComponentGraph): ComponentReport {
+  const { component, name, startMs, stopMs, wait, error } = managed;
+  const dependsOn = component.dependsOn ?? [];
+  return {
+    name,
+    wave: managed.wave,
+    criticality: managed.required ? 'required' : 'optional',
+    state: managed.state,
+    dependsOn,
+    softDependsOn: graph.dependenciesOf(name).filter((dependency) => !dependsOn.includes(dependency)),
+    ...(startMs !== undefined && { startMs }),
+    ...wait,
+    ...(stopMs !== undefined && { stopMs }),
+    attempts: managed.attempts,
+    ...(error !== undefined && { reason: messageOf(error) }),
+  };
+}
+
+const FILL: Partial<Record<ComponentState, string>> = {
+  running: 'palegreen',
+  degraded: 'khaki',
+  failed: 'lightcoral',
+  stopped: 'lightgrey',
+};
+
+export function graphDot(components: readonly ComponentReport[]): string {
+  const lines = components.flatMap(({ name, state, startMs, dependsOn, softDependsOn }) => [
+    `  ${quote(name)} [label=${quote(startMs === undefined ? name : `${name}\n${Math.round(startMs)} ms`)}, fillcolor=${FILL[state] ?? 'white'}];`,
+    ...dependsOn.map((dependency) => `  ${quote(name)} -> ${quote(dependency)};`),
+    ...softDependsOn.map((dependency) => `  ${quote(name)} -> ${quote(dependency)} [style=dashed];`),
+  ]);
+  return ['digraph mesh {', '  rankdir=LR;', '  node [shape=box, style=filled];', ...lines, '}', ''].join('\n');
+}
+
+/** A DOT string: only the double quote needs escaping; a line break is written as `\n`. */
+function quote(text: string): string {
+  return `"${text.replaceAll('"', String.raw`\"`).replaceAll('\n', String.raw`\n`)}"`;
+}
