@@ -1,0 +1,78 @@
+import type { Clock, Timer } from '../core/clock.js';
+import type { LiveOptions } from '../core/live-options.js';
+import type { MeshEventMap, MeshEventName, MeshEvents } from '../core/mesh.events.js';
+import { type EventLine, eventLine } from './event-lines.js';
+import type { LogSink } from './log-sink.js';
+import { MAX_WATCHED_EVENTS } from './logging.constants.js';
+import type { LoggingOptions } from './logging.options.js';
+
+interface Watched {
+  latest: EventLine;
+  suppressed: number;
+  timer: Timer;
+}
+
+/**
+ * Writes one line per event of the mesh. An event that repeats within `repeatWindowMs` is counted; the count is written
+ * with its last occurrence when the window ends.
+ */
+export class EventLog {
+  readonly #sink: LogSink;
+  readonly #clock: Clock;
+  readonly #options: LiveOptions<LoggingOptions>;
+  readonly #watched = new Map<string, Watched>();
+  readonly #unsubscribe: () => void;
+
+  constructor(events: MeshEvents, sink: LogSink, clock: Clock, options: LiveOptions<LoggingOptions>) {
+    this.#sink = sink;
+    this.#clock = clock;
+    this.#options = options;
+    this.#unsubscribe = events.onAny((name, event) => this.#onEvent(name, event));
+  }
+
+  /** Stops listening and writes what was counted and not written yet. */
+  stop(): void {
+    this.#unsubscribe();
+    for (const [key, watched] of this.#watched) {
+      watched.timer.cancel();
+      this.#close(key, watched);
+    }
+  }
+
+  #onEvent<N extends MeshEventName>(name: N, event: MeshEventMap[N]): void {
+    const line = eventLine(name, event);
+    const { repeatWindowMs } = this.#options.current;
+    if (line.key === undefined || repeatWindowMs === 0) return this.#write(line);
+
+    const key = `${name} ${line.key}`;
+    const watched = this.#watched.get(key);
+    if (watched) {
+      watched.latest = line;
+      watched.suppressed++;
+      return;
+    }
+    this.#write(line);
+    if (this.#watched.size < MAX_WATCHED_EVENTS) this.#watch(key, line, repeatWindowMs);
+  }
+
+  #watch(key: string, latest: EventLine, windowMs: number): void {
+    const timer = this.#clock.setTimer(() => {
+      const suppressed = this.#close(key, watched);
+      // While it goes on repeating it stays watched: one line a window, however often it happens.
+      if (suppressed > 0) this.#watch(key, watched.latest, windowMs);
+    }, windowMs);
+    const watched: Watched = { latest, suppressed: 0, timer };
+    this.#watched.set(key, watched);
+  }
+
+  #close(key: string, { latest, suppressed }: Watched): number {
+    this.#watched.delete(key);
+    if (suppressed > 0) this.#write(latest, suppressed);
+    return suppressed;
+  }
+
+  #write({ level, fields, message }: EventLine, suppressed = 0): void {
+    if (suppressed === 0) this.#sink.write(level, fields, message);
+    else this.#sink.write(level, { ...fields, suppressed }, `${message} (${suppressed} more since the last line)`);
+  }
+}

@@ -1,0 +1,33 @@
+import { z } from 'zod';
+import { DEFAULT_REPEAT_WINDOW_MS } from './logging.constants.js';
+
+export const loggingSchema = z
+  .strictObject({
+    level: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+      .default('info')
+      .describe('Lines below this level are not written. May change while the application runs.'),
+    repeatWindowMs: z
+      .int()
+      .min(0)
+      .max(3_600_000)
+      .default(DEFAULT_REPEAT_WINDOW_MS)
+      .describe(
+        'How long, in milliseconds, an event that repeats is counted instead of written again, 0-3,600,000; 0 writes every event.',
+      ),
+    redact: z
+      .array(z.string().min(1).max(100))
+      .default([])
+      .describe(
+        'Names of further fields whose values are never written, at any depth, whatever their case; passwords, tokens, cookies and the like always are.',
+      ),
+    adoptNestLogger: z
+      .boolean()
+      .default(true)
+      .describe(
+        "Whether Nest's own lines and those of `new Logger()` are written as JSON too, unless the application set a logger.",
+      ),
+  })
+  .describe('Log lines.');
+
+export type LoggingOptions = z.infer<typeof loggingSchema>;

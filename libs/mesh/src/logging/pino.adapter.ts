@@ -1,0 +1,218 @@
+import { ConsoleLogger, type DynamicModule, Inject, Logger as NestLogger, Module, Scope } from '@nestjs/common';
+import { Logger as PinoNestLogger, LoggerModule, PARAMS_PROVIDER_TOKEN, type Params, PinoLogger } from 'nestjs-pino';
+import { type DestinationStream, type Logger as Pino, pino, stdSerializers, symbols } from 'pino';
+import type { CallContexts } from '../core/call-context.js';
+import type { Clock } from '../core/clock.js';
+import type { LiveOptions } from '../core/live-options.js';
+import type { ServiceInfo } from '../core/service-info.js';
+import { callLogFields } from './call-log-fields.js';
+import { type LogFields, type LogLevel, LogSink } from './log-sink.js';
+import type { LoggingOptions } from './logging.options.js';
+import { Redaction } from './redaction.js';
+
+export interface PinoLogDependencies {
+  readonly options: LiveOptions<LoggingOptions>;
+  readonly service: ServiceInfo;
+  readonly contexts: CallContexts;
+  readonly clock: Clock;
+  /** Where the lines go. @default standard output */
+  readonly destination?: { write(line: string): void };
+}
+
+/**
+ * The application's own pino logger: every line carries service and instance, and inside a call its correlation and
+ * trace id. Unlike nestjs-pino's root logger it is not shared with other applications of the process.
+ */
+export class PinoLog extends LogSink {
+  /** For the adapter only. */
+  readonly pino: Pino;
+  readonly options: LiveOptions<LoggingOptions>;
+  readonly #clock: Clock;
+  readonly #contexts: CallContexts;
+  readonly #redaction: Redaction;
+  readonly #unsubscribe: () => void;
+
+  constructor({ options, service, contexts, clock, destination }: PinoLogDependencies) {
+    super();
+    this.options = options;
+    this.#clock = clock;
+    this.#contexts = contexts;
+    const redaction = (this.#redaction = new Redaction(options.current.redact));
+    const { name, instance, version } = service;
+    this.pino = pino(
+      {
+        level: options.current.level,
+        base: { service: name, instance, ...(version !== undefined && { version }) },
+        mixin: () => callLogFields(contexts),
+        formatters: {
+          level: (label) => ({ level: label }),
+          log: (fields) => redaction.fields(fields),
+        },
+        // An error's own fields (a failed request with its headers, say) appear only when it is serialized.
+        serializers: {
+          err: (error: unknown) => (error instanceof Error ? redaction.fields(stdSerializers.err(error)) : error),
+        },
+        hooks: { streamWrite: (line) => redaction.text(line) },
+      },
+      destination as DestinationStream,
+    );
+    // pino's formatters don't see the bindings of children; these are written with each of their lines.
+    const { child } = this.pino;
+    this.pino.child = function (this: Pino, bindings: object, ...rest: unknown[]) {
+      return child.apply(this, [redaction.fields(bindings), ...rest] as never);
+    } as typeof child;
+    this.#unsubscribe = options.onChange((next) => {
+      this.pino.level = next.level;
+    });
+  }
+
+  override write(level: LogLevel, fields: LogFields, message: string): void {
+    this.pino[level](fields, message);
+  }
+
+  override flush(timeoutMs: number): Promise<void> {
+    return this.flushPino(this.pino, timeoutMs);
+  }
+
+  /** The fields as a line of ours would carry them, redacted: for a logger that knows neither service nor call. */
+  complete(fields: LogFields): LogFields {
+    return this.#redaction.fields({ ...this.pino.bindings(), ...callLogFields(this.#contexts), ...fields });
+  }
+
+  /** Flushes any pino logger: {@link flush} for one that the host configured. */
+  async flushPino(logger: Pino, timeoutMs: number): Promise<void> {
+    const stream = (logger as unknown as Record<symbol, { flushSync?: () => void } | undefined>)[symbols.streamSym];
+    try {
+      // Lines of the last moment sit in the stream's buffer, and a signal's default action does not wait for it.
+      stream?.flushSync?.();
+    } catch {
+      // Not open yet, or the reader is gone: the bounded flush below is all that is left to try.
+    }
+    await new Promise<void>((resolve) => {
+      const timer = this.#clock.setTimer(resolve, timeoutMs, { keepAlive: true });
+      logger.flush(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  /** Stops following the options. Lines can still be written. */
+  stop(): void {
+    this.#unsubscribe();
+  }
+}
+
+const HOST_PARAMS = Symbol('nestjs-mesh: parameters of the LoggerModule that the host imports');
+
+/** Asks for nestjs-pino's parameters from where only the host's own LoggerModule, which is global, can answer. */
+@Module({
+  providers: [
+    {
+      provide: HOST_PARAMS,
+      inject: [{ token: PARAMS_PROVIDER_TOKEN, optional: true }],
+      useFactory: (params?: Params) => params ?? null,
+    },
+  ],
+  exports: [HOST_PARAMS],
+})
+class HostLoggerModule {}
+
+@Module({})
+class MeshLoggerModule {
+  constructor(
+    @Inject(PinoNestLogger) logger: PinoNestLogger,
+    @Inject(PinoLog) log: PinoLog,
+    @Inject(HOST_PARAMS) host: Params | null,
+  ) {
+    if (!host && log.options.current.adoptNestLogger) adoptNestLogger(logger);
+  }
+}
+
+/**
+ * nestjs-pino over the application's {@link PinoLog}: `Logger`, `PinoLogger` and `@InjectPinoLogger` work everywhere, and
+ * `LogSink` is exported for the mesh's own lines. There is no middleware: the call context comes from the request hook.
+ *
+ * When the host imports nestjs-pino's `LoggerModule` itself, its parameters win and all of this logs through its logger.
+ * @param imports modules that export `PinoLog`, `ServiceInfo` and `CallContexts`, unless those are global.
+ */
+export function meshLoggerModule(imports: NonNullable<DynamicModule['imports']> = []): DynamicModule {
+  const module = LoggerModule.forRootAsync({
+    imports: [HostLoggerModule, ...imports],
+    inject: [HOST_PARAMS, PinoLog],
+    useFactory: (host: Params | null, log: PinoLog): Params =>
+      host ?? { pinoHttp: { logger: log.pino, autoLogging: false }, forRoutes: [] },
+  });
+  const sink = { provide: LogSink, inject: [PinoLog, PinoLogger, HOST_PARAMS], useFactory: chooseSink };
+  const pinoLogger = {
+    provide: PinoLogger,
+    scope: Scope.TRANSIENT,
+    inject: [PARAMS_PROVIDER_TOKEN, PinoLog, HOST_PARAMS],
+    useFactory: (params: Params, log: PinoLog, host: Params | null) =>
+      host ? new PinoLogger(params) : new AppPinoLogger(params, log.pino),
+  };
+  return {
+    ...module,
+    // Not LoggerModule itself: it would mount the host's middleware a second time.
+    module: MeshLoggerModule,
+    global: true,
+    providers: [...(module.providers ?? []).filter((provider) => provider !== PinoLogger), pinoLogger, sink],
+    // The parameters stay inside, or HostLoggerModule would take them for the host's.
+    exports: [...(module.exports ?? []).filter((exported) => !isParams(exported)), LogSink],
+  };
+}
+
+/**
+ * nestjs-pino's logger over the application's own root. nestjs-pino keeps one root a process, the first application's;
+ * inside a context that somebody opened (`runInContext`, the host's middleware) the context's logger is used.
+ */
+class AppPinoLogger extends PinoLogger {
+  readonly #own: Pino;
+
+  constructor(params: Params, own: Pino) {
+    super(params);
+    this.#own = own;
+  }
+
+  override get logger(): Pino {
+    const current = super.logger;
+    return current === PinoLogger.root ? this.#own : current;
+  }
+}
+
+/** The mesh's lines through the logger that the host configured, with the fields that ours has by itself. */
+class HostPinoSink extends LogSink {
+  readonly #log: PinoLog;
+  readonly #host: PinoLogger;
+
+  constructor(log: PinoLog, host: PinoLogger) {
+    super();
+    this.#log = log;
+    this.#host = host;
+  }
+
+  override write(level: LogLevel, fields: LogFields, message: string): void {
+    this.#host[level](this.#log.complete(fields), message);
+  }
+
+  override flush(timeoutMs: number): Promise<void> {
+    return this.#log.flushPino(this.#host.logger, timeoutMs);
+  }
+}
+
+function chooseSink(log: PinoLog, pinoLogger: PinoLogger, host: Params | null): LogSink {
+  return host ? new HostPinoSink(log, pinoLogger) : log;
+}
+
+/** Takes the place of Nest's console logger, and of an earlier application's logger; one that the host chose stays. */
+function adoptNestLogger(logger: PinoNestLogger): void {
+  const { staticInstanceRef: current } = NestLogger as unknown as { readonly staticInstanceRef: object | undefined };
+  if (current?.constructor !== ConsoleLogger && !(current instanceof PinoNestLogger)) return;
+  NestLogger.overrideLogger(logger);
+  // `bufferLogs` keeps lines back until somebody chooses a logger, which has just happened.
+  NestLogger.flush();
+}
+
+function isParams(exported: unknown): boolean {
+  return (exported as { readonly provide?: unknown }).provide === PARAMS_PROVIDER_TOKEN;
+}
