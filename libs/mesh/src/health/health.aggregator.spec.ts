@@ -27,9 +27,7 @@ class Fixture {
       events: this.events,
       metrics: this.metrics,
     });
-    this.events.on('health.transition', ({ contributor, from, to }) =>
-      this.log.push(`${contributor}: ${from} > ${to}`),
-    );
+    this.events.on('health.transition', ({ contributor: name, from, to }) => this.log.push(`${name}: ${from} > ${to}`));
   }
 
   /** Starts, lets every first check end, and enters the phase `ready`. */
