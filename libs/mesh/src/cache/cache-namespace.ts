@@ -1,0 +1,159 @@
+import {
+  CacheClient,
+  type CacheDefaults,
+  type CacheFactory,
+  type CacheGetOrSetOptions,
+  type CacheLookup,
+  type CacheSetOptions,
+  type CacheStats,
+} from '../core/cache.port.js';
+import type { LiveOptions } from '../core/live-options.js';
+import type { MetricsClient } from '../core/metrics.port.js';
+import { CacheLoader, type LoaderCollaborators } from './cache-loader.js';
+import { SettingsResolver } from './cache-settings.js';
+import { ROOT_NAMESPACE } from './cache.constants.js';
+import { CacheUsageError } from './cache.errors.js';
+import { CacheMetrics } from './cache.metrics.js';
+import type { CacheOptions } from './cache.options.js';
+import { checkedName } from './load-context.js';
+import type { MemoryPartition, MemoryTier } from './memory-tier.js';
+import { NamespaceStore } from './namespace-store.js';
+
+/** What all namespaces of one cache share. */
+export interface CacheCore extends LoaderCollaborators {
+  readonly options: LiveOptions<CacheOptions>;
+  readonly metrics: MetricsClient;
+  readonly memory: MemoryTier;
+  readonly namespaces: Map<string, CacheNamespace>;
+}
+
+/** One namespace of the cache; the one named "default" is the cache itself. */
+export class CacheNamespace extends CacheClient {
+  readonly #core: CacheCore;
+  readonly #metrics: CacheMetrics;
+  readonly #partition: MemoryPartition;
+  readonly #store: NamespaceStore;
+  readonly #loader: CacheLoader;
+  readonly #settings: SettingsResolver;
+
+  constructor(
+    core: CacheCore,
+    readonly namespaceName: string,
+    private readonly defaults?: CacheDefaults,
+  ) {
+    super();
+    this.#core = core;
+    this.#metrics = new CacheMetrics(core.metrics, namespaceName);
+    this.#partition = core.memory.partition((reason) => this.#metrics.evictions[reason].inc());
+    this.#settings = new SettingsResolver(namespaceName, defaults, core.options);
+    this.#store = new NamespaceStore(this.#partition, this.#settings, core);
+    this.#loader = new CacheLoader(namespaceName, this.#store, this.#settings, this.#metrics, core);
+    core.namespaces.set(namespaceName, this);
+  }
+
+  override getOrSet<T>(key: string, factory: CacheFactory<T>, options?: CacheGetOrSetOptions): Promise<T> {
+    // The way of a plain hit: no settings, no loads, nothing allocated but the promise.
+    const entry = this.#partition.get(key);
+    if (
+      entry !== undefined &&
+      entry.verifiedAt === this.#store.markers.version &&
+      this.#core.clock.monotonic() < entry.eagerAt &&
+      options?.mode === undefined
+    ) {
+      this.#metrics.hit();
+      return Promise.resolve(entry.value as T);
+    }
+    return this.#loader.load(key, factory as CacheFactory<unknown>, options) as Promise<T>;
+  }
+
+  override async get<T>(key: string): Promise<T | undefined> {
+    const entry = this.#store.find(checkedName('key', key));
+    if (entry && this.#core.clock.monotonic() < entry.freshUntil) {
+      this.#metrics.hit();
+      return entry.value as T;
+    }
+    this.#metrics.miss();
+    return undefined;
+  }
+
+  override async entry<T>(key: string): Promise<CacheLookup<T>> {
+    const entry = this.#store.find(checkedName('key', key));
+    if (!entry) return { found: false };
+    const now = this.#core.clock.monotonic();
+    return {
+      found: true,
+      value: entry.value as T,
+      state: now < entry.freshUntil ? 'fresh' : 'stale',
+      ageMs: now - entry.storedAt,
+      tier: 'memory',
+    };
+  }
+
+  override async set<T>(key: string, value: T, options?: CacheSetOptions): Promise<void> {
+    checkedName('key', key);
+    if (value === undefined)
+      throw new CacheUsageError(
+        'undefined is not a value that a cache keeps: it would look like a miss. Use null, or delete the key.',
+      );
+    const { ttlMs, graceMs } = this.#settings.resolve(options);
+    const tags = (options?.tags ?? []).map((tag) => checkedName('tag', tag));
+    this.#loader.forget(key);
+    this.#store.put(key, { value, tags, bornAt: this.#core.stamps.next(), ttlMs, graceMs });
+  }
+
+  override async getMany<T>(keys: readonly string[]): Promise<Map<string, T>> {
+    const values = await Promise.all(keys.map((key) => this.get<T>(key)));
+    return new Map(keys.flatMap((key, i) => (values[i] === undefined ? [] : [[key, values[i] as T]])));
+  }
+
+  override async setMany<T>(entries: Iterable<readonly [string, T]>, options?: CacheSetOptions): Promise<void> {
+    await Promise.all([...entries].map(([key, value]) => this.set(key, value, options)));
+  }
+
+  override async expire(key: string): Promise<boolean> {
+    this.#loader.forget(checkedName('key', key));
+    return this.#store.expire(key);
+  }
+
+  override async delete(key: string): Promise<boolean> {
+    this.#loader.forget(checkedName('key', key));
+    return this.#store.delete(key);
+  }
+
+  override async deleteMany(keys: readonly string[]): Promise<number> {
+    const deleted = await Promise.all(keys.map((key) => this.delete(key)));
+    return deleted.filter(Boolean).length;
+  }
+
+  override async deleteByTag(...tags: readonly string[]): Promise<void> {
+    this.#store.deleteTags(tags.map((tag) => checkedName('tag', tag)));
+  }
+
+  override async clear(): Promise<void> {
+    this.#loader.forgetAll();
+    this.#store.clear();
+  }
+
+  override namespace(name: string, defaults?: CacheDefaults): CacheNamespace {
+    checkedName('namespace', name);
+    const full = this.namespaceName === ROOT_NAMESPACE ? name : `${this.namespaceName}.${name}`;
+    const existing = this.#core.namespaces.get(full);
+    if (!existing) return new CacheNamespace(this.#core, full, defaults);
+    if (defaults && !sameDefaults(defaults, existing.defaults))
+      throw new CacheUsageError(
+        `The cache namespace "${full}" already exists with other defaults; declare them in one place, or configure cache.namespaces.`,
+      );
+    return existing;
+  }
+
+  override stats(): CacheStats {
+    const { hits, misses, stale, loads, loadFailures, coalesced } = this.#metrics;
+    const { entries, bytes, evictions } = this.#partition;
+    return { hits, misses, stale, loads, loadFailures, coalesced, entries: entries.size, bytes, evictions };
+  }
+}
+
+function sameDefaults(a: CacheDefaults, b: CacheDefaults = {}): boolean {
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)]) as Set<keyof CacheDefaults>;
+  return [...keys].every((key) => a[key] === b[key]);
+}

@@ -1,0 +1,23 @@
+/** Defaults of the cache. Times in milliseconds. */
+export const CACHE_DEFAULTS = {
+  ttlMs: 30_000,
+  jitterRatio: 0.1,
+  graceMs: 300_000,
+  throttleMs: 10_000,
+  softTimeoutMs: 100,
+  hardTimeoutMs: 10_000,
+  eagerRatio: 0.8,
+  nullTtlMs: 5_000,
+  maxEntries: 10_000,
+  maxBytes: 64 * 1_024 * 1_024,
+  sweepMs: 30_000,
+} as const;
+
+/** How many entries one sweep looks at, so that it never holds up the event loop. */
+export const SWEEP_BATCH = 10_000;
+
+/** How many tags' deletions are remembered one by one, in each namespace. */
+export const MAX_TAG_MARKERS = 10_000;
+
+/** The name that metrics, keys of the second tier and errors use for the cache outside any namespace. */
+export const ROOT_NAMESPACE = 'default';
