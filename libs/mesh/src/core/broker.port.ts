@@ -4,20 +4,40 @@ export type MessagePattern = string | Readonly<Record<string, unknown>>;
 export interface RequestOptions {
   /** Limit for the whole request in milliseconds; an inherited deadline that ends earlier wins. @default 5_000 */
   readonly timeoutMs?: number;
+  /** Aborting it rejects the request with the signal's reason; the handler sees it through its own `signal`. */
   readonly signal?: AbortSignal;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Whether the handler may run twice without harm; without it the policy `broker:<pattern>` retries unsent requests only. */
+  readonly idempotent?: boolean;
 }
+
+/** A request as its handler sees it: the second argument of a Nest handler, `@Ctx()`. */
+export interface RequestMessage {
+  readonly pattern: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Epoch ms after which nobody waits for the answer. */
+  readonly deadlineAt: number;
+  /** Aborts when the caller gives up or its time is over. Made on first access. */
+  readonly signal: AbortSignal;
+}
+
+export type RequestHandler = (payload: never, message: RequestMessage) => unknown;
 
 export interface PublishOptions {
   /** Message id: set it to make a repeat recognisable. @default a new id */
   readonly id?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * When the promise resolves: `sent` once the message left this process, `confirmed` once the transport has taken
+   * responsibility for it. In-process both mean: accepted into the memory of every subscription. @default 'sent'
+   */
+  readonly guarantee?: 'sent' | 'confirmed';
 }
 
 /** What is known about a published message. */
 export interface PublishReceipt {
   readonly id: string;
-  /** How many handlers accepted it, where the transport can tell. */
+  /** How many subscriptions accepted it, where the transport can tell. */
   readonly receivers?: number;
 }
 
@@ -29,11 +49,21 @@ export interface Message<T = unknown> {
   readonly headers: Readonly<Record<string, string>>;
   /** Epoch ms. */
   readonly publishedAt: number;
+  /** 1 for the first delivery. */
+  readonly attempt: number;
 }
 
 export interface SubscribeOptions {
+  /** What the subscription is called in metrics, events and dead letters. @default the handler's function name */
+  readonly name?: string;
+  /** Subscriptions of one group share the topic's messages: each goes to one of them. @default a group of its own */
+  readonly group?: string;
   /** How many messages this subscription handles at once. @default 16 */
   readonly concurrency?: number;
+  /** How often a failing message is delivered, the first time included, before it becomes a dead letter. @default 5 */
+  readonly maxDeliver?: number;
+  /** Milliseconds before the second, third … delivery; the last value repeats. @default [1_000, 5_000, 30_000, 120_000] */
+  readonly backoffMs?: readonly number[];
 }
 
 export type MessageHandler<T = unknown> = (payload: T, message: Message<T>) => unknown;
@@ -49,7 +79,7 @@ export interface DrainOptions {
   readonly deadlineAt: number;
 }
 
-/** What a drain did: how many handlers finished, and which were still running at the deadline. */
+/** What a drain did: how many handlers finished, and what was still running or waiting at the deadline. */
 export interface DrainReport {
   readonly finished: number;
   readonly abandoned: readonly { readonly name: string; readonly ageMs: number }[];
@@ -63,13 +93,19 @@ export abstract class MessageBroker {
    * @throws {RequestTimeoutError} when there is no answer in time.
    */
   abstract request<R = unknown>(pattern: MessagePattern, payload?: unknown, options?: RequestOptions): Promise<R>;
-  /** Hands the message to every subscriber of `topic`; does not wait for their work. */
+  /**
+   * Hands the message to every subscriber of `topic`; neither waits for their work nor fails with it.
+   * @throws {OverloadedError} when a subscription's buffer is full; nobody got the message then.
+   */
   abstract publish(topic: string, payload?: unknown, options?: PublishOptions): Promise<PublishReceipt>;
   abstract subscribe<T = unknown>(
     topic: string,
     handler: MessageHandler<T>,
     options?: SubscribeOptions,
   ): Promise<Subscription>;
-  /** Takes no new work and waits for what runs. New requests are refused with a retryable {@link DrainingError}. */
+  /**
+   * Waits for what was accepted, including the requests that it makes. Work that begins outside any call context is
+   * refused with a retryable {@link DrainingError}.
+   */
   abstract drain(options: DrainOptions): Promise<DrainReport>;
 }

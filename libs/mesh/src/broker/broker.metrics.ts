@@ -1,0 +1,92 @@
+import type { Counter, Histogram, MetricFamily, MetricsClient } from '../core/metrics.port.js';
+
+export type MessageDirection = 'request' | 'publish' | 'deliver';
+
+/** The series of one request pattern, bound once. */
+export interface RequestMetrics {
+  readonly duration: Histogram;
+  readonly ok: Counter;
+  readonly failed: Counter;
+  readonly timedOut: Counter;
+  readonly cancelled: Counter;
+  readonly refused: Counter;
+}
+
+/** The series of one subscription, bound once. */
+export interface DeliveryMetrics {
+  readonly ok: Counter;
+  readonly failed: Counter;
+  readonly deadLettered: Counter;
+}
+
+/** Stands for every name that nobody serves: those names come from callers and could be any number of them. */
+export const UNSERVED = '(unserved)';
+
+/** Values that are read when metrics are collected. */
+export interface BrokerLoad {
+  readonly requests: () => number;
+  readonly deliveries: () => number;
+  readonly queued: () => number;
+  readonly deadLetters: () => number;
+}
+
+export class BrokerMetrics {
+  readonly #client: MetricsClient;
+  readonly #messages: MetricFamily<'topic' | 'direction' | 'outcome', Counter>;
+  readonly #durations: MetricFamily<'pattern', Histogram>;
+
+  constructor(metrics: MetricsClient) {
+    this.#client = metrics;
+    this.#messages = metrics.counter({
+      name: 'mesh_messages_total',
+      help: 'Messages by topic or pattern, direction (request, publish, deliver) and outcome.',
+      labels: ['topic', 'direction', 'outcome'],
+    });
+    this.#durations = metrics.histogram({
+      name: 'mesh_request_duration_seconds',
+      help: 'Time from a request to its answer, its failure or its timeout.',
+      labels: ['pattern'],
+    });
+  }
+
+  counter(topic: string, direction: MessageDirection, outcome: string): Counter {
+    return this.#messages.with({ topic, direction, outcome });
+  }
+
+  request(pattern: string): RequestMetrics {
+    const count = (outcome: string): Counter => this.counter(pattern, 'request', outcome);
+    return {
+      duration: this.#durations.with({ pattern }),
+      ok: count('ok'),
+      failed: count('failed'),
+      timedOut: count('timeout'),
+      cancelled: count('cancelled'),
+      refused: count('refused'),
+    };
+  }
+
+  delivery(topic: string): DeliveryMetrics {
+    const count = (outcome: string): Counter => this.counter(topic, 'deliver', outcome);
+    return { ok: count('ok'), failed: count('failed'), deadLettered: count('dead-lettered') };
+  }
+
+  observeLoad(load: BrokerLoad): void {
+    const inFlight = this.#client.gauge({
+      name: 'mesh_messages_in_flight',
+      help: 'Handlers at work, by direction (request, deliver).',
+      labels: ['direction'],
+    });
+    const requests = inFlight.with({ direction: 'request' });
+    const deliveries = inFlight.with({ direction: 'deliver' });
+    const queued = this.#client.gauge({ name: 'mesh_messages_queued', help: 'Messages that wait for a subscription.' });
+    const dead = this.#client.gauge({ name: 'mesh_dead_letters', help: 'Dead letters kept, of all topics.' });
+    const queuedNow = queued.with({});
+    const deadNow = dead.with({});
+    this.#client.onCollect(() => {
+      requests.set(load.requests());
+      deliveries.set(load.deliveries());
+      queuedNow.set(load.queued());
+      deadNow.set(load.deadLetters());
+    });
+  }
+}

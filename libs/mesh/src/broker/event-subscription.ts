@@ -1,0 +1,221 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Message, MessageHandler, SubscribeOptions, Subscription } from '../core/broker.port.js';
+import type { CallContext, CallContexts } from '../core/call-context.js';
+import type { Clock, Timer } from '../core/clock.js';
+import type { Ids } from '../core/ids.js';
+import type { LiveOptions } from '../core/live-options.js';
+import type { MeshEvents } from '../core/mesh.events.js';
+import type { DeliveryMetrics } from './broker.metrics.js';
+import type { BrokerOptions } from './broker.options.js';
+import type { DeadLetter } from './dead-letters.js';
+import { Fifo } from './fifo.js';
+import { handlerResult } from './handler-result.js';
+import { isPermanent, redeliveryDelayMs } from './redelivery.js';
+import type { Running } from './request-exchange.js';
+
+/** A message on its way to one subscription. */
+export interface Delivery {
+  readonly message: Message;
+  readonly context: CallContext;
+}
+
+/** What a subscription needs of its broker. */
+export interface SubscriptionHost {
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly events: MeshEvents;
+  readonly contexts: CallContexts;
+  readonly options: LiveOptions<BrokerOptions>;
+  readonly isConsuming: () => boolean;
+  readonly isDraining: () => boolean;
+  readonly onDeadLetter: (letter: DeadLetter) => void;
+  readonly onIdle: () => void;
+  /** It takes no more messages. */
+  readonly onStop: (subscription: EventSubscription) => void;
+  /** It takes no more messages and has finished those it had. */
+  readonly onStopped: (subscription: EventSubscription) => void;
+}
+
+/**
+ * The bounded queue of one subscription and the loop that works it: at most `concurrency` handlers at once, failures
+ * delivered again after a backoff, then given up as dead letters.
+ */
+export class EventSubscription implements Subscription {
+  readonly #host: SubscriptionHost;
+  readonly #handler: MessageHandler<never>;
+  readonly #metrics: DeliveryMetrics;
+  readonly #own: SubscribeOptions;
+  readonly #queue = new Fifo<Delivery>();
+  readonly #running = new Set<Running>();
+  readonly #waiting = new Map<Delivery, Timer>();
+  // The loop is started by whoever publishes: without this a handler would see that publisher's async context.
+  readonly #inOwnContext = AsyncLocalStorage.snapshot();
+  #scheduled = false;
+  #stopped: PromiseWithResolvers<void> | undefined;
+  #handled = 0;
+
+  constructor(
+    readonly topic: string,
+    readonly name: string,
+    host: SubscriptionHost,
+    handling: {
+      readonly handler: MessageHandler<never>;
+      readonly options: SubscribeOptions;
+      readonly metrics: DeliveryMetrics;
+    },
+  ) {
+    this.#host = host;
+    this.#handler = handling.handler;
+    this.#own = handling.options;
+    this.#metrics = handling.metrics;
+  }
+
+  get group(): string | undefined {
+    return this.#own.group;
+  }
+
+  /** Messages that wait, for their turn or for their next delivery. */
+  get queued(): number {
+    return this.#queue.length + this.#waiting.size;
+  }
+
+  get running(): ReadonlySet<Running> {
+    return this.#running;
+  }
+
+  /** Deliveries that ended, well or not, since the subscription began. */
+  get handled(): number {
+    return this.#handled;
+  }
+
+  get maxQueued(): number {
+    return this.#host.options.current.subscribe.maxQueued;
+  }
+
+  get hasRoom(): boolean {
+    return this.queued < this.maxQueued;
+  }
+
+  get isIdle(): boolean {
+    return this.#running.size === 0 && this.queued === 0;
+  }
+
+  accept(delivery: Delivery): void {
+    this.#queue.push(delivery);
+    this.wake();
+  }
+
+  /** Works the queue soon, never in the caller's stack. */
+  wake(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#inOwnContext(() => this.#work());
+    });
+  }
+
+  /** Delivers at once what waits for its next delivery: a process that ends has no later. */
+  hurry(): void {
+    for (const [delivery, timer] of this.#waiting) {
+      timer.cancel();
+      this.#queue.push(delivery);
+    }
+    this.#waiting.clear();
+    this.wake();
+  }
+
+  stop(): Promise<void> {
+    if (this.#stopped) return this.#stopped.promise;
+    this.#stopped = Promise.withResolvers<void>();
+    this.#host.onStop(this);
+    this.hurry();
+    if (!this.#host.isConsuming()) this.abandon();
+    this.#checkIdle();
+    return this.#stopped.promise;
+  }
+
+  /** What has not started. */
+  waiting(): readonly Delivery[] {
+    return [...this.#waiting.keys(), ...this.#queue];
+  }
+
+  /** Gives up what has not started: it becomes dead letters. */
+  abandon(): void {
+    const left = this.waiting();
+    for (const timer of this.#waiting.values()) timer.cancel();
+    this.#waiting.clear();
+    this.#queue.clear();
+    const error = new Error(
+      `The subscription "${this.name}" of "${this.topic}" stopped before the message was delivered.`,
+    );
+    for (const { message } of left) this.#deadLetter(message, message.attempt - 1, error);
+  }
+
+  #work(): void {
+    const concurrency = this.#own.concurrency ?? this.#host.options.current.subscribe.concurrency;
+    while (this.#host.isConsuming() && this.#running.size < concurrency) {
+      const delivery = this.#queue.shift();
+      if (!delivery) break;
+      void this.#deliver(delivery);
+    }
+  }
+
+  async #deliver(delivery: Delivery): Promise<void> {
+    const running: Running = { name: this.name, startedAt: this.#host.clock.monotonic() };
+    this.#running.add(running);
+    const { message, context } = delivery;
+    try {
+      await this.#host.contexts.run(context, () => handlerResult(this.#invoke(message)));
+      this.#metrics.ok.inc();
+    } catch (error) {
+      this.#metrics.failed.inc();
+      this.#onFailure(delivery, error);
+    }
+    this.#running.delete(running);
+    this.#handled++;
+    this.#work();
+    this.#checkIdle();
+  }
+
+  async #invoke(message: Message): Promise<unknown> {
+    return this.#handler(message.payload as never, message as Message<never>);
+  }
+
+  #onFailure(delivery: Delivery, error: unknown): void {
+    const { message, context } = delivery;
+    const defaults = this.#host.options.current.subscribe;
+    const { maxDeliver = defaults.maxDeliver, backoffMs = defaults.backoffMs } = this.#own;
+    const last = message.attempt >= maxDeliver || isPermanent(error) || this.#host.isDraining() || this.#stopped;
+    const retryInMs = last ? undefined : redeliveryDelayMs(backoffMs, message.attempt, this.#host.ids.random());
+    this.#host.events.emit('broker.handler-failed', {
+      topic: this.topic,
+      handler: this.name,
+      error,
+      messageId: message.id,
+      attempt: message.attempt,
+      ...(retryInMs !== undefined && { retryInMs }),
+    });
+    if (retryInMs === undefined) return this.#deadLetter(message, message.attempt, error);
+    const again: Delivery = { message: { ...message, attempt: message.attempt + 1 }, context };
+    const timer = this.#host.clock.setTimer(() => {
+      this.#waiting.delete(again);
+      this.accept(again);
+    }, retryInMs);
+    this.#waiting.set(again, timer);
+  }
+
+  #deadLetter(message: Message, attempts: number, error: unknown): void {
+    this.#metrics.deadLettered.inc();
+    this.#host.onDeadLetter({ message, handler: this.name, attempts, error, failedAt: this.#host.clock.now() });
+  }
+
+  #checkIdle(): void {
+    if (!this.isIdle) return;
+    if (this.#stopped) {
+      this.#host.onStopped(this);
+      this.#stopped.resolve();
+    }
+    this.#host.onIdle();
+  }
+}
