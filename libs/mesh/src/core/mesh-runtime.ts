@@ -28,8 +28,27 @@ export class MeshRuntime {
     return (this.#invocations[method.slot] ?? this.bind(method))(self, args);
   }
 
-  /** Binds the method's advices to this application now, so that what is wrong with them is an error at boot. */
+  /**
+   * Binds all methods to this application now, so that what is wrong with their decorators is an error at boot, and so
+   * that a decorator may refer to what another one declares, whichever comes first.
+   */
+  bindAll(methods: Iterable<DecoratedMethod>): void {
+    const unbound = [...new Set(methods)].filter((method) => this.#invocations[method.slot] === undefined);
+    for (const method of unbound) this.#prepare(method);
+    for (const method of unbound) this.#wrap(method);
+  }
+
+  /** Binds one method: of a class that was loaded after the start. */
   bind(method: DecoratedMethod): Invocation {
+    this.#prepare(method);
+    return this.#wrap(method);
+  }
+
+  #prepare(method: DecoratedMethod): void {
+    for (const advice of method.advices) advice.prepare?.(method, this);
+  }
+
+  #wrap(method: DecoratedMethod): Invocation {
     const body: Invocation = (self, args) => method.original.apply(self, args as unknown[]);
     const invocation = [...method.advices]
       .sort((a, b) => b.stage - a.stage)

@@ -14,6 +14,8 @@ export interface MethodAdvice {
   /** The room's name for it: one method has at most one advice of a kind. */
   readonly kind: string;
   readonly stage: number;
+  /** Says what this method adds to the application, before any method that might refer to it is bound. */
+  prepare?(method: DecoratedMethod, runtime: MeshRuntime): void;
   /** Wraps `next` for one application. Called once per application, at its start; may throw a {@link MeshConfigError}. */
   bind(next: Invocation, method: DecoratedMethod, runtime: MeshRuntime): Invocation;
 }

@@ -1,0 +1,171 @@
+import { isObservable } from 'rxjs';
+import { AdviceStage, type DecoratedMethod, type Invocation, type MethodAdvice } from '../../core/method-advice.js';
+import { MeshConfigError } from '../../core/mesh.errors.js';
+import type { MeshRuntime } from '../../core/mesh-runtime.js';
+import type { ExecuteOptions } from '../../core/policy.port.js';
+import { CircuitBreakerManager } from '../circuit-breaker.manager.js';
+import { observeThrough, type StreamSuccess, toObservable } from '../observable-call.js';
+import { CancelledError, withoutStack } from '../resilience.errors.js';
+import type { PolicyDeclaration } from '../resilience.options.js';
+import type { ResiliencePolicy } from '../resilience-policy.js';
+import { returnKindOf, undecided } from '../return-kind.js';
+import { type ClassPolicy, classPolicyOf } from './class-policy.js';
+
+/** What a decorator says about the calls of its method, beside the policy. */
+export interface CallFacts {
+  readonly key?: ((...args: never[]) => string | undefined) | undefined;
+  readonly idempotent?: boolean | undefined;
+  readonly success?: StreamSuccess | undefined;
+}
+
+/** What one decorator adds to the policy of its method. */
+export interface MethodPolicyPart extends CallFacts {
+  /** For messages: `@Retry`. */
+  readonly decorator: string;
+  readonly policy?: string | undefined;
+  readonly declaration?: PolicyDeclaration | undefined;
+  /** Whether the policy is all of its protections, and not only those that decorators name. */
+  readonly whole?: boolean;
+}
+
+/** Runs a method through a policy: the one that its decorators name, or that they declare together. */
+export class MethodPolicy implements MethodAdvice {
+  static readonly KIND = 'resilience';
+  readonly kind = MethodPolicy.KIND;
+  readonly stage = AdviceStage.pipeline;
+  readonly #parts: MethodPolicyPart[] = [];
+
+  constructor(
+    readonly target: object,
+    readonly key: string | symbol,
+  ) {}
+
+  /** @throws {MeshConfigError} when another decorator of the method says something else about the same thing. */
+  add(part: MethodPolicyPart): void {
+    for (const other of this.#parts) {
+      const both = `${part.decorator} and ${other.decorator} on ${this.target.constructor.name}.${String(this.key)}`;
+      if (part.decorator === other.decorator) throw new MeshConfigError(`${both} are the same decorator; remove one.`);
+      if (part.policy !== undefined && other.policy !== undefined && part.policy !== other.policy)
+        throw new MeshConfigError(
+          `${both} name different policies ("${part.policy}" and "${other.policy}"); a method has one.`,
+        );
+      const twice = Object.keys(part.declaration ?? {}).find((field) => field in (other.declaration ?? {}));
+      if (twice !== undefined) throw new MeshConfigError(`${both} both set "${twice}"; set it in one of them.`);
+    }
+    this.#parts.push(part);
+  }
+
+  prepare(method: DecoratedMethod, runtime: MeshRuntime): void {
+    if (this.#parts.length === 0) return;
+    const manager = runtime.get(CircuitBreakerManager);
+    const base = classPolicyOf(method.owner);
+    if (base?.declaration) manager.declare(base.policy, base.declaration, base.origin);
+    const declaration = this.#declaration(base);
+    if (declaration) manager.declare(this.#name(method, base), declaration, placeOf(method));
+  }
+
+  bind(next: Invocation, method: DecoratedMethod, runtime: MeshRuntime): Invocation {
+    if (this.#parts.length === 0) return next;
+    const base = classPolicyOf(method.owner);
+    const policy = this.#find(this.#name(method, base), method, runtime.get(CircuitBreakerManager));
+    const optionsOf = callOptions([base, ...this.#parts]);
+    const success = this.#parts.find((part) => part.success)?.success;
+    const asPromise: Invocation = (self, args) => policy.execute(() => next(self, args), optionsOf(args));
+    const asObservable = (self: object, args: readonly unknown[], first?: unknown): unknown => {
+      let ready = first;
+      const start = () => {
+        const result = ready ?? next(self, args);
+        ready = undefined;
+        return toObservable(result);
+      };
+      return observeThrough(policy, start, { ...optionsOf(args), ...(success && { success }) });
+    };
+
+    const kind = returnKindOf(this.target, this.key, method.original);
+    if (kind === 'promise') return asPromise;
+    if (kind === 'observable') return (self, args) => asObservable(self, args);
+    return learning(next, policy, optionsOf, { asPromise, asObservable });
+  }
+
+  /** What the decorators declare together; `undefined` when they only refer to a policy. */
+  #declaration(base: ClassPolicy | undefined): PolicyDeclaration | undefined {
+    const named = this.#parts.some((part) => part.policy !== undefined);
+    const declarations = this.#parts.flatMap((part) => part.declaration ?? []);
+    if (declarations.length === 0 && (named || base)) return undefined;
+    const merged: PolicyDeclaration = Object.assign({}, ...declarations);
+    if (base && !named) return { extends: base.policy, ...merged };
+    return this.#parts.some((part) => part.whole) ? merged : { ...merged, onlyNamed: true };
+  }
+
+  #name(method: DecoratedMethod, base: ClassPolicy | undefined): string {
+    const named = this.#parts.find((part) => part.policy !== undefined)?.policy;
+    if (named !== undefined) return named;
+    const declares = this.#parts.some((part) => part.declaration);
+    return base && !declares ? base.policy : placeOf(method);
+  }
+
+  #find(name: string, method: DecoratedMethod, manager: CircuitBreakerManager): ResiliencePolicy {
+    try {
+      return manager.policy(name);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new MeshConfigError(`${this.#parts[0]!.decorator} on ${placeOf(method)}: ${why}`);
+    }
+  }
+}
+
+export function placeOf(method: DecoratedMethod): string {
+  return `${method.owner.name}.${method.name}`;
+}
+
+/** The nearer to the method something is said, the more it counts. */
+function callOptions(facts: readonly (CallFacts | undefined)[]): (args: readonly unknown[]) => ExecuteOptions {
+  let key: CallFacts['key'];
+  let fixed: ExecuteOptions = {};
+  for (const fact of facts) {
+    key = fact?.key ?? key;
+    if (fact?.idempotent !== undefined) fixed = { idempotent: fact.idempotent };
+  }
+  if (!key) return () => fixed;
+  const keyOf = key as (...args: readonly unknown[]) => string | undefined;
+  return (args) => {
+    const value = keyOf(...args);
+    return value === undefined ? fixed : { ...fixed, key: value };
+  };
+}
+
+interface ByKind {
+  readonly asPromise: Invocation;
+  readonly asObservable: (self: object, args: readonly unknown[], first?: unknown) => unknown;
+}
+
+/** For a method whose return kind nothing tells: its first call that runs does, and the call gives back that kind. */
+function learning(
+  next: Invocation,
+  policy: ResiliencePolicy,
+  optionsOf: (args: readonly unknown[]) => ExecuteOptions,
+  { asPromise, asObservable }: ByKind,
+): Invocation {
+  let learned: Invocation | undefined;
+  return (self, args) => {
+    if (learned) return learned(self, args);
+    let result: unknown;
+    let returned = false;
+    const call = policy.execute(() => {
+      result = next(self, args);
+      if (!isObservable(result)) {
+        learned = asPromise;
+        return result;
+      }
+      learned = (...invocation) => asObservable(...invocation);
+      if (returned) return asObservable(self, args, result);
+      // Not a call yet: it becomes one with its first subscription.
+      throw withoutStack(() => new CancelledError(policy.name, 'the method returned an Observable'));
+    }, optionsOf(args));
+    returned = true;
+    if (learned === asPromise) return call;
+    if (!isObservable(result)) return undecided(call);
+    call.catch(() => undefined);
+    return asObservable(self, args, result);
+  };
+}
