@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { InvalidConfigError, type ConfigProblem } from './config.errors.js';
 import { ProblemReport, type MisplacedOptions } from './config.problems.js';
-import { frozen, isTree, merge } from './config.tree.js';
+import { frozen, isTree, merge, reuse } from './config.tree.js';
 import { formatPath, type ConfigPath } from './config.path.js';
 import { sourceOf, type ConfigLayer } from './config.layers.js';
 import { readEnvironment, type Environment } from './environment.source.js';
@@ -39,8 +39,11 @@ export class ConfigComposer<T> {
     this.#report = new ProblemReport(schema, misplaced);
   }
 
-  /** @throws {InvalidConfigError} with all problems at once. */
-  compose(inputs: ConfigInputs): Composition<T> {
+  /**
+   * What is the same in `previous` keeps its identity.
+   * @throws {InvalidConfigError} with all problems at once.
+   */
+  compose(inputs: ConfigInputs, previous?: T): Composition<T> {
     const { module, file, runtime } = inputs;
     const given = file ? [module, file] : [module];
     const environment = readEnvironment(this.schema, this.#environment, this.#merge(given));
@@ -52,7 +55,8 @@ export class ConfigComposer<T> {
     problems.push(...environment.problems);
     if (parsed.error) problems.push(...this.#report.of(parsed.error.issues, merged, layers));
     if (problems.length > 0 || !parsed.success) throw new InvalidConfigError(problems);
-    return { inputs, layers, merged, value: frozen([this.schema], parsed.data) as T };
+    const value = reuse([this.schema], previous, frozen([this.schema], parsed.data)) as T;
+    return { inputs, layers, merged, value };
   }
 
   #merge(layers: readonly ConfigLayer[]): unknown {

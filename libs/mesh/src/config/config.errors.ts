@@ -1,3 +1,4 @@
+import { MeshError } from '../core/mesh.error.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
 
 /** One thing that is wrong with the configuration. Holds no secret: it is logged and goes out on the wire. */
@@ -34,4 +35,69 @@ function textOf({ path, rule, received, nearest, source }: ConfigProblem): strin
     nearest === undefined ? '' : `; did you mean ${nearest}?`,
     source === undefined ? '' : ` (from ${source})`,
   ].join('');
+}
+
+/** The update was made for a generation that is no longer in force. Read the configuration again and decide anew. */
+export class StaleConfigError extends MeshError {
+  constructor(expected: number, generation: number) {
+    super(
+      `The configuration was refused: it was made for generation ${expected}, and generation ${generation} is in force. ` +
+        'Read it again, then repeat the update with the new generation.',
+      { code: 'MESH_CONFIG_STALE', status: 409, details: { expected, generation } },
+    );
+  }
+}
+
+/** The update holds options that only take effect when the process starts; nothing of it was applied. */
+export class RestartRequiredError extends MeshError {
+  constructor(paths: readonly string[]) {
+    super(
+      `The update was refused as a whole: ${paths.join(', ')} can't change while the service runs. ` +
+        'Leave it out of the update, or set it in the configuration file or the environment and restart.',
+      { code: 'MESH_CONFIG_RESTART_REQUIRED', status: 409, details: { paths } },
+    );
+  }
+}
+
+/** A component could not take the new configuration; the previous one is in force. */
+export class ConfigRefusedError extends MeshError {
+  constructor(culprit: string, phase: 'prepare' | 'commit', cause: unknown) {
+    super(`The update was refused: ${culprit} failed to ${phase} it: ${reasonOf(cause)}. Nothing has changed.`, {
+      code: 'MESH_CONFIG_REFUSED',
+      status: 409,
+      details: { culprit, phase },
+      cause,
+    });
+  }
+}
+
+/** The service got worse under the new configuration, so that the previous one was put back. */
+export class ConfigRolledBackError extends MeshError {
+  constructor(culprit: string, reason: string, failures: readonly unknown[]) {
+    const leftovers = failures.length === 0 ? '' : ` Cleaning up failed as well: ${failures.map(reasonOf).join('; ')}.`;
+    super(
+      `The update was rolled back: ${culprit} went down under it (${reason}). The previous values are in force.${leftovers}`,
+      {
+        code: 'MESH_CONFIG_ROLLED_BACK',
+        status: 409,
+        details: { culprit, reason },
+        ...(failures.length > 0 && { cause: new AggregateError(failures) }),
+      },
+    );
+  }
+}
+
+/** A generation was asked for that the history does not hold (any more). */
+export class UnknownGenerationError extends MeshError {
+  constructor(generation: number, known: readonly number[]) {
+    super(`There is no generation ${generation} to roll back to; the history holds ${known.join(', ')}.`, {
+      code: 'MESH_CONFIG_UNKNOWN_GENERATION',
+      status: 404,
+      details: { generation, known },
+    });
+  }
+}
+
+export function reasonOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
 }

@@ -3,13 +3,13 @@ import { ConfigComposer, type ConfigInputs } from './config.composer.js';
 import { InvalidConfigError } from './config.errors.js';
 import type { ConfigLayer } from './config.layers.js';
 import type { MisplacedOptions } from './config.problems.js';
-import { ConfigStore } from './config.store.js';
+import { ConfigStore, type ConfigStoreOptions } from './config.store.js';
 import { isTree } from './config.tree.js';
 import type { Environment } from './environment.source.js';
 import { ConfigFile } from './file.source.js';
 import type { YamlParser } from './yaml.adapter.js';
 
-export interface LoadConfigOptions<S extends z.ZodObject> {
+export interface LoadConfigOptions<S extends z.ZodObject> extends ConfigStoreOptions {
   /** The whole configuration: a strict object of sections, each with a default. */
   readonly schema: S;
   /** What `forRoot` or the factory gave. */
@@ -35,7 +35,7 @@ export async function loadConfig<S extends z.ZodObject>(options: LoadConfigOptio
     ...(file && { file: await file.parse(await file.read()) }),
     runtime: { kind: 'runtime', tree: {} },
   };
-  return new ConfigStore(composer, inputs, file);
+  return new ConfigStore(composer, inputs, options);
 }
 
 function moduleLayer(value: unknown): ConfigLayer {

@@ -26,6 +26,17 @@ export function masked(schemas: readonly ConfigSchema[], value: unknown, secret 
   );
 }
 
+/** As {@link masked}, and safe to print or to send: functions and class instances are only named. */
+export function displayed(schemas: readonly ConfigSchema[], value: unknown, secret: boolean): unknown {
+  return named(masked(schemas, value, secret));
+}
+
+function named(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(named);
+  if (isTree(value)) return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, named(inner)]));
+  return typeof value === 'function' || (typeof value === 'object' && value !== null) ? literal(value) : value;
+}
+
 /** A value in a message: JSON where it can be, the kind of thing where it can't; shortened. */
 export function shown(value: unknown): string {
   const text = literal(value);

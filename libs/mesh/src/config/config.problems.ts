@@ -3,7 +3,7 @@ import type { ConfigProblem } from './config.errors.js';
 import { layerOf, sourceOf, type ConfigLayer } from './config.layers.js';
 import { masked, shown } from './config.mask.js';
 import { formatPath, type ConfigPath } from './config.path.js';
-import { keysOf, lookUp, pathsOf, unwrap, type ConfigSchema } from './config.schema.js';
+import { childrenOf, keysOf, lookUp, pathsOf, unwrap, type ConfigSchema } from './config.schema.js';
 import { valueAt } from './config.tree.js';
 import { nearest } from './nearest.js';
 
@@ -70,10 +70,10 @@ export class ProblemReport {
   #rule(issue: Issue, value: unknown, schemas: readonly ConfigSchema[]): string {
     const isDefault = issue.message === this.#defaultMessage({ ...issue, input: value } as z.core.$ZodRawIssue);
     if (!isDefault) return issue.message;
-    if (value === undefined && issue.code !== 'custom') return `is required: ${expectation(issue)}`;
+    if (value === undefined && issue.code !== 'custom') return `is required: ${expectation(issue)}${withKeys(schemas)}`;
     if (issue.code === 'custom') {
       const description = schemas.map((schema) => unwrap(schema).meta.description).find((text) => text !== undefined);
-      return description === undefined ? 'is not valid' : `is not valid; it means: ${description}`;
+      return description === undefined ? 'is not valid' : `is not valid; it means: ${description.replace(/\.$/, '')}`;
     }
     return `must be ${expectation(issue)}`;
   }
@@ -102,6 +102,7 @@ function expectation(issue: Issue): string {
     case 'not_multiple_of':
       return `a multiple of ${issue.divisor}`;
     case 'invalid_format':
+      if (issue.format === 'url' && issue.pattern) return `a URL whose protocol matches ${issue.pattern}`;
       return FORMATS[issue.format] ?? (issue.pattern ? `text that matches ${issue.pattern}` : `a valid ${issue.format}`);
     case 'invalid_value':
       return oneOf(issue.values.map((value) => (typeof value === 'string' ? JSON.stringify(value) : String(value))));
@@ -115,6 +116,14 @@ function expectation(issue: Issue): string {
     default:
       return 'valid';
   }
+}
+
+/** ` with name, version`: the keys that a missing object can't do without. */
+function withKeys(schemas: readonly ConfigSchema[]): string {
+  const required = schemas.flatMap((schema) =>
+    keysOf(schema).filter((key) => childrenOf(schema, key).every((child) => !z.safeParse(child, undefined).success)),
+  );
+  return required.length === 0 ? '' : ` with ${required.join(', ')}`;
 }
 
 function size(origin: string, bound: string, limit: number | bigint): string {

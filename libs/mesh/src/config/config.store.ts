@@ -1,30 +1,292 @@
-import type { LiveOptions } from '../core/live-options.js';
-import { SettableOptions } from '../core/live-options.js';
+import { z } from 'zod';
+import { SystemClock, type Clock } from '../core/clock.js';
+import { SettableOptions, type LiveOptions, type OptionsChange } from '../core/live-options.js';
+import { MeshError } from '../core/mesh.error.js';
+import { DrainingError } from '../core/mesh.errors.js';
+import { MeshEvents, type ConfigChange } from '../core/mesh.events.js';
 import type { Composition, ConfigComposer, ConfigInputs } from './config.composer.js';
-import type { ConfigFile } from './file.source.js';
+import { diff, displayedChange, type LeafChange } from './config.diff.js';
+import { ConfigRolledBackError, InvalidConfigError, RestartRequiredError, StaleConfigError } from './config.errors.js';
+import { explain, explainAll, type ConfigExplanation } from './config.explanation.js';
+import { ConfigHistory, type ConfigGeneration } from './config.history.js';
+import type { ConfigLayer } from './config.layers.js';
+import type { ConfigParticipant, HealthWatch } from './config.participant.js';
+import { formatPath } from './config.path.js';
+import { concerns, ConfigTransaction } from './config.transaction.js';
+import { isTree } from './config.tree.js';
+import { HealthWindow, type Downfall } from './health-window.js';
+import { patchedLayer } from './runtime.source.js';
 
-/** The validated configuration of one application. */
-export class ConfigStore<T extends object> {
-  #current: Composition<T>;
-  readonly #sections = new Map<keyof T, SettableOptions<unknown>>();
+export interface UpdateOptions {
+  /** Who asks: stands in history, events and explanations. */
+  readonly source: string;
+  /** Refuses the update when another generation than this is in force. @default any */
+  readonly expectedGeneration?: number;
+  /** Validates and classifies, and changes nothing. @default false */
+  readonly dryRun?: boolean;
+  /** How long the service's health is watched afterwards, in milliseconds; 0 does not watch. @default 5_000 */
+  readonly healthWindowMs?: number;
+}
+
+export interface UpdateResult {
+  /** `checked`: a dry run that would be accepted. `unchanged`: every value was that already. */
+  readonly outcome: 'applied' | 'checked' | 'unchanged';
+  /** The generation in force. */
+  readonly generation: number;
+  readonly changes: readonly ConfigChange[];
+  /** What failed while replaced components were let go; the update itself stands. */
+  readonly leftovers: readonly unknown[];
+}
+
+export interface ConfigStoreOptions {
+  readonly clock?: Clock;
+  readonly events?: MeshEvents;
+}
+
+const HEALTH_WINDOW_MS = 5_000;
+
+/**
+ * The validated configuration of one application: a frozen snapshot with a generation, changed as a whole or not at all.
+ *
+ * Updates run one after the other. Each is merged, validated with everything else, compared leaf by leaf, prepared by
+ * the components that it concerns, committed in one synchronous step, and watched for a while before it stands.
+ */
+export class ConfigStore<T extends object = object> {
+  readonly #clock: Clock;
+  readonly #events: MeshEvents;
+  readonly #snapshot: SettableOptions<T>;
+  readonly #sections = new Map<keyof T, SettableOptions<T[keyof T]>>();
+  readonly #participants = new Set<ConfigParticipant<T>>();
+  readonly #history = new ConfigHistory();
+  readonly #closing = new AbortController();
+  #composition: Composition<T>;
+  #generation = 1;
+  #lastUpdate: Promise<unknown> = Promise.resolve();
+  #watchHealth: HealthWatch | undefined;
 
   constructor(
-    composer: ConfigComposer<T>,
+    private readonly composer: ConfigComposer<T>,
     inputs: ConfigInputs,
-    readonly file?: ConfigFile,
+    options: ConfigStoreOptions = {},
   ) {
-    this.#current = composer.compose(inputs);
+    this.#clock = options.clock ?? new SystemClock();
+    this.#events = options.events ?? new MeshEvents();
+    this.#composition = composer.compose(inputs);
+    this.#snapshot = new SettableOptions(this.#composition.value);
+    this.#history.add({ generation: 1, at: this.#clock.now(), source: 'boot', changes: [] }, inputs);
   }
 
-  /** The whole configuration as it is now; frozen, replaced as a whole by an update. */
+  /** The whole configuration as it is now: frozen, and replaced as a whole by an update. */
   get snapshot(): T {
-    return this.#current.value;
+    return this.#snapshot.current;
   }
 
-  /** One room's part, following updates. */
+  /** 1 at boot; each accepted update and each roll-back adds 1. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** The latest 20 generations, newest first. */
+  get history(): readonly ConfigGeneration[] {
+    return this.#history.entries;
+  }
+
+  /** One section, following updates. What does not change in it keeps its identity. */
   section<K extends keyof T>(key: K): LiveOptions<T[K]> {
-    let section = this.#sections.get(key);
-    if (!section) this.#sections.set(key, (section = new SettableOptions<unknown>(this.#current.value[key])));
-    return section as SettableOptions<T[K]>;
+    let section = this.#sections.get(key) as SettableOptions<T[K]> | undefined;
+    if (!section) {
+      section = new SettableOptions(this.snapshot[key]);
+      this.#sections.set(key, section as unknown as SettableOptions<T[keyof T]>);
+    }
+    return section;
+  }
+
+  /**
+   * Why the option at `path` (`resilience.policies["payments.charge"].timeoutMs`) has its value.
+   * @throws {MeshConfigError} when there is no such option.
+   */
+  explain(path: string): ConfigExplanation {
+    return explain(this.composer.schema, this.#composition, path);
+  }
+
+  /** Every option that has a value, with where it came from. */
+  explainAll(): ConfigExplanation[] {
+    return explainAll(this.composer.schema, this.#composition);
+  }
+
+  /** JSON Schema (draft 2020-12) of what may be written, for editors and forms. */
+  jsonSchema(): Readonly<Record<string, unknown>> {
+    return z.toJSONSchema(this.composer.schema, { io: 'input', unrepresentable: 'any' });
+  }
+
+  /** Takes part in updates from now on, after those that joined before. Returns the function that leaves. */
+  join(participant: ConfigParticipant<T>): () => void {
+    this.#participants.add(participant);
+    return () => void this.#participants.delete(participant);
+  }
+
+  /** What decides, for a while after each commit, whether the update stands. */
+  watchHealthWith(watch: HealthWatch): void {
+    this.#watchHealth = watch;
+  }
+
+  /**
+   * Puts `patch` over the configuration, above every other source. A `null` in it takes an earlier patch back, so that
+   * what the other sources say shows again. Resolves when the update stands.
+   *
+   * @throws {InvalidConfigError} when the result would be invalid.
+   * @throws {StaleConfigError} when `expectedGeneration` is no longer in force.
+   * @throws {RestartRequiredError} when it holds options that can't change while the service runs.
+   * @throws {ConfigRefusedError} when a component can't take it.
+   * @throws {ConfigRolledBackError} when the service went down under it.
+   */
+  update(patch: unknown, options: UpdateOptions): Promise<UpdateResult> {
+    return this.#queue(options, (current) => {
+      if (isTree(patch))
+        return { ...current, runtime: patchedLayer(this.composer.schema, current.runtime, patch, options.source) };
+      const problem = { path: 'configuration', rule: 'an update must be an object', source: `runtime ${options.source}` };
+      throw new InvalidConfigError([problem]);
+    });
+  }
+
+  /**
+   * Returns to the values of an earlier generation, as a new one.
+   * @throws {UnknownGenerationError} when the history does not hold it, and as {@link update}.
+   */
+  rollback(generation: number, options: UpdateOptions): Promise<UpdateResult> {
+    const source = `rollback to ${generation} by ${options.source}`;
+    return this.#queue({ ...options, source }, () => this.#history.inputsOf(generation));
+  }
+
+  /** Replaces what the configuration file says. Throws as {@link update}. */
+  replaceFile(file: ConfigLayer, options?: Omit<UpdateOptions, 'source'>): Promise<UpdateResult> {
+    return this.#queue({ ...options, source: `file ${file.name}` }, (current) => ({ ...current, file }));
+  }
+
+  /** Refuses further updates, ends a running health watch in the update's favour, and waits for it to finish. */
+  async close(): Promise<void> {
+    this.#closing.abort(new DrainingError('A configuration update'));
+    await this.#lastUpdate;
+  }
+
+  #queue(options: UpdateOptions, inputs: (current: ConfigInputs) => ConfigInputs): Promise<UpdateResult> {
+    const run = this.#lastUpdate.then(() => this.#change(options, inputs));
+    this.#lastUpdate = run.catch(() => undefined); // The caller has the error; the next update must not.
+    return run;
+  }
+
+  async #change(
+    options: UpdateOptions,
+    inputs: (current: ConfigInputs) => ConfigInputs,
+  ): Promise<UpdateResult> {
+    let changes: readonly ConfigChange[] = [];
+    try {
+      this.#closing.signal.throwIfAborted();
+      const { expectedGeneration = this.#generation } = options;
+      if (expectedGeneration !== this.#generation) throw new StaleConfigError(expectedGeneration, this.#generation);
+      const next = this.composer.compose(inputs(this.#composition.inputs), this.snapshot);
+      const leaves = diff(this.composer.schema, this.snapshot, next.value);
+      changes = leaves.map((leaf) => displayedChange(this.composer.schema, leaf));
+      this.#refuseRestart(leaves);
+      if (options.dryRun) return this.#result('checked', changes);
+      if (leaves.length === 0) return this.#adopt(next);
+      return await this.#apply(next, leaves, changes, options);
+    } catch (error) {
+      const isTold = options.dryRun || error instanceof ConfigRolledBackError;
+      if (!isTold) this.#reject(error, options.source, changes);
+      throw error;
+    }
+  }
+
+  async #apply(
+    next: Composition<T>,
+    leaves: readonly LeafChange[],
+    changes: readonly ConfigChange[],
+    options: UpdateOptions,
+  ): Promise<UpdateResult> {
+    const previous = this.#composition;
+    const transaction = new ConfigTransaction(this.#clock, { next: next.value, previous: previous.value, changes: leaves });
+    await transaction.prepare([...this.#participants], this.#closing.signal);
+
+    const { healthWindowMs = HEALTH_WINDOW_MS } = options;
+    const window =
+      this.#watchHealth && healthWindowMs > 0
+        ? new HealthWindow(this.#clock, this.#watchHealth, healthWindowMs, this.#closing.signal)
+        : undefined;
+    try {
+      transaction.commit(this.#optionChanges(next));
+    } catch (error) {
+      window?.end();
+      await transaction.discard();
+      throw error;
+    }
+    this.#advance(options.source, changes);
+    this.#events.emit('config.changed', { generation: this.#generation, source: options.source, changes });
+
+    const downfall = await window?.outcome;
+    if (downfall) return this.#goBack(previous, transaction, { ...downfall, changes, source: options.source });
+    return this.#result('applied', changes, await transaction.settle());
+  }
+
+  async #goBack(
+    previous: Composition<T>,
+    transaction: ConfigTransaction<T>,
+    why: Downfall & {
+      readonly source: string; readonly changes: readonly ConfigChange[] },
+  ): Promise<never> {
+    const failures = transaction.revert(this.#optionChanges(previous));
+    const undone = why.changes.map(({ path, from, to, update }) => ({ path, from: to, to: from, update }));
+    this.#advance(`roll-back of ${why.source}`, undone);
+    failures.push(...(await transaction.discard()));
+    this.#events.emit('config.rolled-back', { generation: this.#generation, ...why });
+    throw new ConfigRolledBackError(why.culprit, why.reason, failures);
+  }
+
+  /** Everything that holds a part of the configuration, to be switched as one. */
+  #optionChanges(next: Composition<T>): OptionsChange[] {
+    const previous = this.#composition;
+    const own: OptionsChange = {
+      put: () => void (this.#composition = next),
+      putBack: () => void (this.#composition = previous),
+      tellings: () => [],
+    };
+    const sections = [...this.#sections].map(([key, section]) => section.change(next.value[key]));
+    return [own, this.#snapshot.change(next.value), ...sections];
+  }
+
+  #advance(source: string, changes: readonly ConfigChange[]): void {
+    this.#generation++;
+    const entry = { generation: this.#generation, at: this.#clock.now(), source, changes };
+    this.#history.add(entry, this.#composition.inputs);
+  }
+
+  /** The same values from other sources: nothing for anybody to do, but later updates start from these sources. */
+  #adopt(next: Composition<T>): UpdateResult {
+    this.#composition = { ...next, value: this.snapshot };
+    this.#history.amend(next.inputs);
+    return this.#result('unchanged', []);
+  }
+
+  #refuseRestart(leaves: readonly LeafChange[]): void {
+    const refused = leaves.filter(({ update, path }) => {
+      // What nobody swaps would be in the snapshot and not in effect.
+      if (update === 'swap') return ![...this.#participants].some((participant) => concerns(participant, path));
+      return update === 'restart';
+    });
+    if (refused.length > 0) throw new RestartRequiredError(refused.map(({ path }) => formatPath(path)));
+  }
+
+  #reject(error: unknown, source: string, changes: readonly ConfigChange[]): void {
+    const code = error instanceof MeshError ? error.code : 'MESH_CONFIG_INVALID';
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#events.emit('config.rejected', { generation: this.#generation, source, code, reason, changes });
+  }
+
+  #result(
+    outcome: UpdateResult['outcome'],
+    changes: readonly ConfigChange[],
+    leftovers: readonly unknown[] = [],
+  ): UpdateResult {
+    return { outcome, generation: this.#generation, changes, leftovers };
   }
 }

@@ -75,11 +75,15 @@ export function isSame(a: unknown, b: unknown): boolean {
   return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((key) => isSame(own(a, key), own(b, key)));
 }
 
-/** `next` with every part that is the same in `previous` taken from there, so that identity tells what changed. */
-export function reuse(previous: unknown, next: unknown): unknown {
+/** `next`, frozen, with every part that is the same in `previous` taken from there, so that identity tells what changed. */
+export function reuse(schemas: readonly ConfigSchema[], previous: unknown, next: unknown): unknown {
   if (isSame(previous, next)) return previous;
-  if (!isTree(previous) || !isTree(next)) return next;
-  return Object.fromEntries(Object.entries(next).map(([key, value]) => [key, reuse(own(previous, key), value)]));
+  if (!isTree(previous) || !isTree(next) || !schemas.some(isStructured)) return next;
+  const entries = Object.entries(next).map(([key, value]) => {
+    const children = schemas.flatMap((schema) => childrenOf(schema, key));
+    return [key, reuse(children, own(previous, key), value)];
+  });
+  return Object.freeze(Object.fromEntries(entries));
 }
 
 /**

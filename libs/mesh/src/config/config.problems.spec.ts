@@ -1,0 +1,175 @@
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { isMeshError } from '../core/mesh.error.js';
+import { loadConfig } from './config.loader.js';
+
+const policy = z
+  .strictObject({
+    timeoutMs: z.int().min(1).max(3_600_000).optional(),
+    totalTimeoutMs: z.int().min(1).optional(),
+    backoff: z.enum(['constant', 'linear', 'exponential']).default('exponential'),
+    isFailure: z
+      .custom<() => boolean>((value) => typeof value === 'function')
+      .optional()
+      .describe('A function of the error that says whether it counts as a failure.'),
+  })
+  .refine((options) => !((options.timeoutMs ?? 0) > (options.totalTimeoutMs ?? Infinity)), {
+    path: ['timeoutMs'],
+    message: 'must not be more than totalTimeoutMs',
+  });
+
+const schema = z.strictObject({
+  service: z.strictObject({ name: z.string().min(1) }),
+  resilience: z
+    .strictObject({
+      defaults: z.strictObject({ timeoutMs: z.int().min(1).default(3_000) }).prefault({}),
+      policies: z.record(z.string(), policy).default({}),
+    })
+    .prefault({}),
+  cache: z
+    .union([
+      z.literal(false),
+      z.strictObject({
+        ttlMs: z.int().min(1).default(30_000),
+        redis: z
+          .strictObject({ url: z.url({ protocol: /^rediss?$/ }), password: z.string().min(8).meta({ secret: true }).optional() })
+          .optional(),
+      }),
+    ])
+    .prefault({}),
+  broker: z
+    .discriminatedUnion('transport', [
+      z.strictObject({ transport: z.literal('in-process') }),
+      z.strictObject({ transport: z.literal('nats'), servers: z.array(z.string()).min(1) }),
+    ])
+    .prefault({ transport: 'in-process' }),
+});
+
+const misplaced = { components: 'pass it in the second argument of forRoot or forRootAsync' };
+const service = { name: 'orders' };
+
+async function mistake(value: unknown, env: Record<string, string> = {}): Promise<string> {
+  try {
+    await loadConfig({ schema, value, env, misplaced });
+  } catch (error) {
+    if (isMeshError(error, 'MESH_CONFIG_INVALID')) return error.message;
+    throw error;
+  }
+  return 'accepted';
+}
+
+describe('the text about', () => {
+  it('a misspelt option', async () => {
+    expect(await mistake({ service, resilience: { policies: { 'payments.charge': { timeoutMS: 800 } } } })).toMatchInlineSnapshot(`
+      "The configuration is invalid (1 problem):
+        resilience.policies["payments.charge"].timeoutMS: is not an option; did you mean resilience.policies["payments.charge"].timeoutMs? (from module options)"
+    `);
+  });
+
+  it('an option in the wrong section', async () => {
+    expect(await mistake({ service, ttlMs: 5 })).toMatchInlineSnapshot(`
+      "The configuration is invalid (1 problem):
+        ttlMs: is not an option; did you mean cache.ttlMs? (from module options)"
+    `);
+  });
+
+  it('a number that is text', async () => {
+    expect(await mistake({ service, resilience: { defaults: { timeoutMs: '3s' } } })).toMatchInlineSnapshot(`
+      "The configuration is invalid (1 problem):
+        resilience.defaults.timeoutMs: must be a number, received "3s" (from module options)"
+    `);
+  });
+
+  it('a number out of range', async () => {
+    expect(await mistake({ service }, { MESH_RESILIENCE__DEFAULTS__TIMEOUT_MS: '0' })).toMatchInlineSnapshot(`
+      "The configuration is invalid (1 problem):
+        resilience.defaults.timeoutMs: must be at least 1, received 0 (from environment MESH_RESILIENCE__DEFAULTS__TIMEOUT_MS)"
+    `);
+  });
+
+  it('a required option that is missing', async () => {
+    expect(await mistake({})).toMatchInlineSnapshot(`
+      "The configuration is invalid (1 problem):
+        service: is required: an object with name"
+    `);
+  });
+
+  it('a value that is not among the allowed ones', async () => {
+    const value = { service, resilience: { policies: { a: { backoff: 'exponental' } } }, broker: { transport: 'natz' } };
+    expect(await mistake(value)).toMatchInlineSnapshot(`
+      "The configuration is invalid (2 problems):
+        resilience.policies.a.backoff: must be one of "constant", "linear", "exponential", received "exponental"; did you mean "exponential"? (from module options)
+        broker.transport: must be "in-process" or "nats", received "natz"; did you mean "nats"? (from module options)"
+    `);
+  });
+
+  it('an extra that belongs beside the factory', async () => {
+    expect(await mistake({ service, components: { metrics: { useClass: class Metrics {} } } })).toMatchInlineSnapshot(`
+      "The configuration is invalid (1 problem):
+        components: does not belong here: pass it in the second argument of forRoot or forRootAsync (from module options)"
+    `);
+  });
+
+  it('an environment variable that leads nowhere', async () => {
+    expect(
+      await mistake({ service }, { MESH_RESILIENCE__DEFAULT__TIMEOUT_MS: '5', MESH_BROKER__SERVERS: '["nats://a"' }),
+    ).toMatchInlineSnapshot(`
+      "The configuration is invalid (2 problems):
+        broker.servers: must be valid JSON, received a text of 11 characters (from environment MESH_BROKER__SERVERS)
+        MESH_RESILIENCE__DEFAULT__TIMEOUT_MS: leads to no option; did you mean MESH_RESILIENCE__DEFAULTS__TIMEOUT_MS? (from environment)"
+    `);
+  });
+
+  it('a secret that is too short and a URL with credentials', async () => {
+    const redis = { url: 'http://admin:hunter2@cache:6379', password: 'hunter2' };
+    expect(await mistake({ service, cache: { redis } })).toMatchInlineSnapshot(`
+      "The configuration is invalid (2 problems):
+        cache.redis.url: must be a URL whose protocol matches ^rediss?$, received "http://***@cache:6379" (from module options)
+        cache.redis.password: must be at least 8 characters long, received "***" (from module options)"
+    `);
+  });
+
+  it('two options that contradict each other', async () => {
+    const value = { service, resilience: { policies: { 'payments.charge': { timeoutMs: 900, totalTimeoutMs: 500 } } } };
+    expect(await mistake(value)).toMatchInlineSnapshot(`
+      "The configuration is invalid (1 problem):
+        resilience.policies["payments.charge"].timeoutMs: must not be more than totalTimeoutMs, received 900 (from module options)"
+    `);
+  });
+
+  it('a value of a wholly different kind', async () => {
+    const value = { service, cache: true, resilience: { policies: { a: { isFailure: 'always' } } } };
+    expect(await mistake(value)).toMatchInlineSnapshot(`
+      "The configuration is invalid (2 problems):
+        resilience.policies.a.isFailure: is not valid; it means: A function of the error that says whether it counts as a failure, received "always" (from module options)
+        cache: must be false or an object, received true (from module options)"
+    `);
+  });
+
+  it('several mistakes from several sources at once', async () => {
+    const value = { service: { nmae: 'orders' }, cache: { ttlMs: -1 } };
+    expect(await mistake(value, { MESH_CACHE__TTL: '5', MESH_RESILIENCE__DEFAULTS__TIMEOUT_MS: 'soon' })).toMatchInlineSnapshot(`
+      "The configuration is invalid (5 problems):
+        MESH_CACHE__TTL: leads to no option; did you mean MESH_CACHE__TTL_MS? (from environment)
+        service.name: is required: text
+        service.nmae: is not an option; did you mean service.name? (from module options)
+        resilience.defaults.timeoutMs: must be a number, received "soon" (from environment MESH_RESILIENCE__DEFAULTS__TIMEOUT_MS)
+        cache.ttlMs: must be at least 1, received -1 (from module options)"
+    `);
+  });
+
+  it('a factory that returns nothing', async () => {
+    expect(await mistake(undefined)).toMatchInlineSnapshot(`
+      "The configuration is invalid (1 problem):
+        configuration: must be an object such as { service: { name: "orders" } }, received nothing; does the factory return its options? (from module options)"
+    `);
+  });
+
+  it('a name that would reach a prototype', async () => {
+    const value = { service, resilience: { policies: JSON.parse('{"__proto__":{"timeoutMs":1}}') as unknown } };
+    expect(await mistake(value)).toMatchInlineSnapshot(`
+      "The configuration is invalid (1 problem):
+        resilience.policies.__proto__: is a name that is not allowed (from module options)"
+    `);
+  });
+});
