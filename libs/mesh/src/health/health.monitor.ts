@@ -38,10 +38,12 @@ export class HealthMonitor {
   readonly history = new HealthHistory();
   #shown: Shown;
   #checkedAt: number | undefined;
+  /** On the monotonic clock, as is what it is compared with. */
   #lastResultAt: number | undefined;
+  #staleAt = Infinity;
   #failures = 0;
   #successes = 0;
-  #signals = 0;
+  #generation = 0;
   #started = false;
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
@@ -85,6 +87,7 @@ export class HealthMonitor {
 
   stop(): void {
     this.#started = false;
+    this.#generation++;
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#unsettled?.cancel();
@@ -93,6 +96,7 @@ export class HealthMonitor {
 
   /** Starts the interval anew: its length has changed. */
   reschedule(): void {
+    this.#expectNext();
     if (this.#started && !this.#running) this.#schedule();
   }
 
@@ -105,7 +109,7 @@ export class HealthMonitor {
 
   /** Takes over what somebody else has seen: at once, and against a check that began before. */
   update(report: HealthReport): void {
-    this.#signals++;
+    this.#generation++;
     const { status } = report;
     this.#failures = status === 'down' ? this.deps.settings().failuresToDown : 0;
     this.#successes = 0;
@@ -113,13 +117,11 @@ export class HealthMonitor {
     this.#show(report);
   }
 
-  /** Shows `unknown` when the last result is too old. */
+  /** Shows `unknown` when the last result is too old. Called for every probe, so it only compares two numbers. */
   expire(nowMs: number): void {
-    if (!this.contributor.check || this.#lastResultAt === undefined || this.#shown.state === 'unknown') return;
-    const { everyMs, timeoutMs, staleAfterIntervals } = this.deps.settings();
-    const ageMs = nowMs - this.#lastResultAt;
-    if (ageMs <= everyMs * staleAfterIntervals + timeoutMs) return;
-    this.#change({ state: 'unknown', reason: `The last result is ${Math.round(ageMs)} ms old.` });
+    if (nowMs < this.#staleAt) return;
+    this.#staleAt = Infinity;
+    this.#change({ state: 'unknown', reason: `The last result is ${Math.round(nowMs - this.#lastResultAt!)} ms old.` });
   }
 
   async #cycle(): Promise<void> {
@@ -140,14 +142,14 @@ export class HealthMonitor {
     const { clock, settings } = this.deps;
     const { everyMs, timeoutMs, staleAfterIntervals } = settings();
     const startedAt = clock.monotonic();
-    const signals = this.#signals;
+    const generation = this.#generation;
     const hangsSince = this.#unsettled?.since;
     // A check that hangs is not joined by a second one, until it has hung for so long that it won't come back.
     const report =
       hangsSince !== undefined && startedAt - hangsSince < everyMs * staleAfterIntervals
         ? stillRunning(startedAt - hangsSince)
         : await this.#ask(timeoutMs);
-    if (!report || signals !== this.#signals) return;
+    if (!report || generation !== this.#generation) return;
     const durationMs = clock.monotonic() - startedAt;
     this.history.add({ status: report.status, durationMs });
     this.deps.onChecked(durationMs);
@@ -200,6 +202,14 @@ export class HealthMonitor {
   #stamp(): void {
     this.#lastResultAt = this.deps.clock.monotonic();
     this.#checkedAt = this.deps.clock.now();
+    this.#expectNext();
+  }
+
+  #expectNext(): void {
+    // What is only told has no interval, so its word holds until the next one.
+    if (!this.contributor.check || this.#lastResultAt === undefined) return;
+    const { everyMs, timeoutMs, staleAfterIntervals } = this.deps.settings();
+    this.#staleAt = this.#lastResultAt + everyMs * staleAfterIntervals + timeoutMs;
   }
 
   #show({ status, reason, details }: HealthReport): void {
