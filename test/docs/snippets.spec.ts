@@ -6,7 +6,11 @@ import { writeSnippets } from './snippets.js';
 describe('the examples in the documents', () => {
   it('compile against the public API', { timeout: 60_000 }, () => {
     const snippets = writeSnippets('test/docs/.generated');
-    const config = ts.parseJsonConfigFileContent(ts.readConfigFile('tsconfig.json', (path) => ts.sys.readFile(path)).config, ts.sys, '.');
+    const config = ts.parseJsonConfigFileContent(
+      ts.readConfigFile('tsconfig.json', (path) => ts.sys.readFile(path)).config,
+      ts.sys,
+      '.',
+    );
     const program = ts.createProgram([...snippets.keys()], {
       ...config.options,
       noEmit: true,

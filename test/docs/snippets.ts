@@ -15,7 +15,12 @@ export interface Snippet {
 const FENCE = /(?:<!--\s*given:\s*([\s\S]*?)-->\s*\n)?```ts\n([\s\S]*?)\n```/g;
 
 export function pages(): string[] {
-  return ['README.md', ...readdirSync('docs').filter((name) => name.endsWith('.md')).map((name) => join('docs', name))];
+  return [
+    'README.md',
+    ...readdirSync('docs')
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => join('docs', name)),
+  ];
 }
 
 export function snippetsOf(page: string): Snippet[] {

@@ -1,0 +1,121 @@
+import type { Provider } from '@nestjs/common';
+import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
+import { InProcessBroker } from './broker/in-process.broker.js';
+import { MeshCache } from './cache/mesh-cache.js';
+import { ConfigStore } from './config/config.store.js';
+import { MessageBroker } from './core/broker.port.js';
+import { CacheClient } from './core/cache.port.js';
+import { CallContexts } from './core/call-context.js';
+import { Clock } from './core/clock.js';
+import { Ids } from './core/ids.js';
+import { MeshEvents } from './core/mesh.events.js';
+import { MeshRuntime } from './core/mesh-runtime.js';
+import { MetricsClient } from './core/metrics.port.js';
+import { PolicyRunner } from './core/policy.port.js';
+import { ServiceInfo } from './core/service-info.js';
+import { DecoratedMethodsExplorer } from './decorated-methods.explorer.js';
+import { HealthAggregator } from './health/health.aggregator.js';
+import { terminusFormatterProvider } from './health/terminus.adapter.js';
+import { buildLifecycle } from './lifecycle/build-lifecycle.js';
+import { HttpIntake } from './lifecycle/http.intake.js';
+import { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
+import { EventLog } from './logging/event-log.js';
+import { LogSink } from './logging/log-sink.js';
+import { MeshAssembly } from './mesh.assembly.js';
+import type { MeshConfig } from './mesh.options.js';
+import { provide } from './mesh.providers.js';
+import { DefaultRegistry } from './metrics/prom-client.adapter.js';
+import { PrometheusMetrics } from './metrics/prometheus.metrics.js';
+import { type MeshExtras, partProviders } from './replacements.js';
+import { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
+import { ServiceMesh } from './service-mesh.js';
+
+const Config = ConfigStore<MeshConfig>;
+
+abstract class LifecycleRoom {
+  abstract readonly lifecycle: MeshLifecycle;
+  abstract readonly intake: HttpIntake;
+}
+
+const defaults = {
+  metrics: provide(MetricsClient, [Config, MeshEvents], (config, events) => {
+    const options = config.section('metrics');
+    return new PrometheusMetrics(
+      options,
+      events,
+      options.current.includeDefaultRegistry ? new DefaultRegistry() : undefined,
+    );
+  }),
+  broker: provide(
+    MessageBroker,
+    [Config, Clock, Ids, MeshEvents, MetricsClient, CallContexts, ServiceInfo, CircuitBreakerManager],
+    (config, clock, ids, events, metrics, contexts, service, breakers) =>
+      new InProcessBroker(config.section('broker'), {
+        clock,
+        ids,
+        events,
+        metrics,
+        contexts,
+        service,
+        policyFor: (pattern) => breakers.find(`broker:${pattern}`),
+      }),
+  ),
+  cache: provide(
+    CacheClient,
+    [Config, Clock, Ids, MeshEvents, MetricsClient, CallContexts],
+    (config, clock, ids, events, metrics, contexts) =>
+      new MeshCache(config.section('cache'), { clock, ids, events, metrics, contexts }),
+  ),
+};
+
+/** Everything that MeshModule provides, on top of its kernel. */
+export function meshProviders({ components = {} }: MeshExtras): Provider[] {
+  return [
+    ...partProviders(components, defaults),
+    provide(
+      LifecycleRoom,
+      [Config, Clock, Ids, MeshEvents, CallContexts, HttpAdapterHost, ModulesContainer],
+      (config, clock, ids, events, contexts, adapterHost, modules) =>
+        buildLifecycle({ options: config.section('lifecycle'), clock, ids, events, contexts, adapterHost, modules }),
+    ),
+    provide(MeshLifecycle, [LifecycleRoom], ({ lifecycle }) => lifecycle),
+    provide(HttpIntake, [LifecycleRoom], ({ intake }) => intake),
+    provide(
+      CircuitBreakerManager,
+      [Config, Clock, Ids, MeshEvents, MetricsClient, CallContexts],
+      (config, clock, ids, events, metrics, contexts) =>
+        new CircuitBreakerManager(config.section('resilience'), { clock, ids, events, metrics, contexts }),
+    ),
+    { provide: PolicyRunner, useExisting: CircuitBreakerManager },
+    provide(
+      HealthAggregator,
+      [Config, Clock, Ids, MeshEvents, MetricsClient],
+      (config, clock, ids, events, metrics) => {
+        return new HealthAggregator(config.section('health'), { clock, ids, events, metrics });
+      },
+    ),
+    terminusFormatterProvider,
+    provide(EventLog, [Config, MeshEvents, LogSink, Clock], (config, events, sink, clock) => {
+      return new EventLog(events, sink, clock, config.section('logging'));
+    }),
+    provide(
+      ServiceMesh,
+      [
+        ServiceInfo,
+        Config,
+        MeshEvents,
+        MetricsClient,
+        CircuitBreakerManager,
+        MessageBroker,
+        CacheClient,
+        HealthAggregator,
+        MeshLifecycle,
+        MeshRuntime,
+      ],
+      (service, config, events, metrics, breakers, broker, cache, health, lifecycle, runtime) =>
+        new ServiceMesh({ service, config, events, metrics, breakers, broker, cache, health, lifecycle, runtime }),
+    ),
+    DecoratedMethodsExplorer,
+    MeshAssembly,
+  ];
+}

@@ -1,0 +1,62 @@
+import type { ConfigStore } from './config/config.store.js';
+import type { MessageBroker } from './core/broker.port.js';
+import type { CacheClient } from './core/cache.port.js';
+import type { MeshEvents } from './core/mesh.events.js';
+import { attachRuntime } from './core/method-advice.js';
+import type { MeshRuntime } from './core/mesh-runtime.js';
+import type { MetricsClient } from './core/metrics.port.js';
+import type { ServiceInfo } from './core/service-info.js';
+import type { HealthAggregator } from './health/health.aggregator.js';
+import type { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
+import type { MeshConfig } from './mesh.options.js';
+import type { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
+
+interface MeshParts {
+  readonly service: ServiceInfo;
+  readonly config: ConfigStore<MeshConfig>;
+  readonly events: MeshEvents;
+  readonly metrics: MetricsClient;
+  readonly breakers: CircuitBreakerManager;
+  readonly broker: MessageBroker;
+  readonly cache: CacheClient;
+  readonly health: HealthAggregator;
+  readonly lifecycle: MeshLifecycle;
+  readonly runtime: MeshRuntime;
+}
+
+/** The mesh of one application: everything it has, in one place. */
+export class ServiceMesh {
+  readonly service: ServiceInfo;
+  readonly config: ConfigStore<MeshConfig>;
+  readonly events: MeshEvents;
+  readonly metrics: MetricsClient;
+  readonly breakers: CircuitBreakerManager;
+  readonly broker: MessageBroker;
+  readonly cache: CacheClient;
+  readonly health: HealthAggregator;
+  readonly lifecycle: MeshLifecycle;
+  readonly #runtime: MeshRuntime;
+
+  constructor(parts: MeshParts) {
+    this.service = parts.service;
+    this.config = parts.config;
+    this.events = parts.events;
+    this.metrics = parts.metrics;
+    this.breakers = parts.breakers;
+    this.broker = parts.broker;
+    this.cache = parts.cache;
+    this.health = parts.health;
+    this.lifecycle = parts.lifecycle;
+    this.#runtime = parts.runtime;
+  }
+
+  get name(): string {
+    return this.service.name;
+  }
+
+  /** Makes the mesh's decorators work on an object that Nest does not know: one made with `new`, by a pool, or per request. */
+  bind<T extends object>(instance: T): T {
+    attachRuntime(instance, this.#runtime);
+    return instance;
+  }
+}
