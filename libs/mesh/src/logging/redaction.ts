@@ -1,10 +1,10 @@
 import { REDACTED } from './logging.constants.js';
 
 /** Names whose values are never written, without case, `-` and `_`. */
-const SECRET_NAMES: readonly string[] = [
-  'password', 'passwd', 'pwd', 'passphrase', 'secret', 'clientsecret', 'token', 'accesstoken', 'refreshtoken', 'idtoken',
-  'apikey', 'xapikey', 'privatekey', 'secretkey', 'credentials', 'authorization', 'proxyauthorization', 'cookie', 'setcookie',
-]; // prettier-ignore
+const SECRET_NAMES: readonly string[] = (
+  'password passwd pwd passphrase secret clientsecret secretkey token accesstoken refreshtoken idtoken ' +
+  'apikey xapikey privatekey credentials authorization proxyauthorization cookie setcookie'
+).split(' ');
 
 const MAX_DEPTH = 8;
 const URL_CREDENTIALS = /([a-z][a-z\d+.-]*:\/\/)[^\s/@"']+@/gi;
@@ -22,8 +22,13 @@ export class Redaction {
     this.#names = new Set([...SECRET_NAMES, ...further.map(plainName)]);
   }
 
+  /** Never throws, whatever getters do. */
   fields<T extends object>(fields: T): T {
-    return this.#walk(fields, 0, new Set()) as T;
+    try {
+      return this.#walk(fields, 0, new Set()) as T;
+    } catch {
+      return { unreadable: true } as unknown as T;
+    }
   }
 
   /** The line without credentials in URLs (`redis://user:secret@host`), wherever they stand. */
@@ -33,7 +38,8 @@ export class Redaction {
 
   #walk(value: object, depth: number, above: Set<object>): object {
     if (Array.isArray(value)) return this.#walkArray(value, depth, above);
-    if (typeof (value as { toJSON?: unknown }).toJSON === 'function' || ArrayBuffer.isView(value)) return value;
+    if (ArrayBuffer.isView(value) || value instanceof Date) return value;
+    if (hasToJson(value)) return this.#walkJson(value, depth, above);
     above.add(value);
     let copy: Record<string, unknown> | undefined;
     for (const [key, inner] of Object.entries(value)) {
@@ -44,6 +50,16 @@ export class Redaction {
     }
     above.delete(value);
     return copy ?? value;
+  }
+
+  /** What such a value (a database document, say) becomes is what is written, so that is what is looked at. */
+  #walkJson(value: HasToJson, depth: number, above: Set<object>): object {
+    const json = value.toJSON('');
+    if (typeof json !== 'object' || json === null || json === value) return value;
+    above.add(value);
+    const safe = this.#inner(json, depth, above) as object;
+    above.delete(value);
+    return safe === json ? value : safe;
   }
 
   #walkArray(value: readonly unknown[], depth: number, above: Set<object>): object {
@@ -63,7 +79,13 @@ export class Redaction {
     if (typeof inner !== 'object' || inner === null) return inner;
     // What is not looked at is not written either: a secret could be in it.
     if (above.has(inner)) return '[Circular]';
-    return depth < MAX_DEPTH ? this.#walk(inner, depth + 1, above) : '[Object]';
+    if (depth >= MAX_DEPTH) return '[Object]';
+    try {
+      return this.#walk(inner, depth + 1, above);
+    } catch {
+      // A getter or toJSON of the user's threw; a line must never fail the code that writes it.
+      return '[Unreadable]';
+    }
   }
 
   #isSecret(name: string, value: unknown): boolean {
@@ -75,6 +97,14 @@ export class Redaction {
     }
     return verdict;
   }
+}
+
+interface HasToJson {
+  toJSON(key: string): unknown;
+}
+
+function hasToJson(value: object): value is HasToJson {
+  return typeof (value as Partial<HasToJson>).toJSON === 'function';
 }
 
 function plainName(name: string): string {
