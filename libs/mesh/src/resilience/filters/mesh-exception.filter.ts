@@ -3,9 +3,11 @@ import { BaseExceptionFilter, HttpAdapterHost } from '@nestjs/core';
 import { type Observable, throwError } from 'rxjs';
 import { isInProcess } from '../../core/in-process.js';
 import { isMeshError, type MeshError } from '../../core/mesh.error.js';
-import { DrainingError } from '../../core/mesh.errors.js';
 import { ServiceInfo } from '../../core/service-info.js';
-import { toGrpc, toWire } from './remote.error.js';
+import { isRetryableAbove, toGrpc, toWire } from './remote.error.js';
+
+/** `Mesh-Retryable: false` tells the caller that this failure was retried already, a tier below. */
+export const NO_RETRY_HEADER = 'Mesh-Retryable';
 
 /**
  * Answers with what a mesh error knows and Nest's own filters leave out: `Retry-After` over HTTP, code and
@@ -35,15 +37,17 @@ export class MeshExceptionFilter extends BaseExceptionFilter {
   }
 
   #answerHttp(exception: unknown, host: ArgumentsHost): void {
-    if (!isMeshError(exception)) return super.catch(exception, host);
+    const known = isMeshError(exception);
     const response: unknown = host.getArgByIndex(1);
     const { httpAdapter } = this.httpAdapterHost;
+    const header = (name: string, value: string): void => void httpAdapter.setHeader(response, name, value);
     if (!httpAdapter.isHeadersSent(response)) {
-      const { retryAfterMs } = exception;
-      if (retryAfterMs !== undefined) httpAdapter.setHeader(response, 'Retry-After', retryAfterSeconds(retryAfterMs));
-      if (exception instanceof DrainingError) httpAdapter.setHeader(response, 'Connection', 'close');
+      if (known && exception.retryAfterMs !== undefined)
+        header('Retry-After', retryAfterSeconds(exception.retryAfterMs));
+      if (isMeshError(exception, 'MESH_DRAINING')) header('Connection', 'close');
+      if (!isRetryableAbove(exception)) header(NO_RETRY_HEADER, 'false');
     }
-    super.catch(asHttpException(exception), host);
+    super.catch(known ? asHttpException(exception) : exception, host);
   }
 
   #answerRpc(exception: unknown, host: ArgumentsHost): Observable<never> | undefined {

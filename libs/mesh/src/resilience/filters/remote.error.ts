@@ -1,5 +1,6 @@
 import { catchError, throwError, type MonoTypeOperatorFunction } from 'rxjs';
 import { isMeshError, MeshError } from '../../core/mesh.error.js';
+import { attemptsOf } from '../error-classification.js';
 
 /** A mesh error as it crosses a transport: a plain object, so that every serialiser keeps all of it. */
 export interface MeshErrorWire {
@@ -20,6 +21,8 @@ export interface MeshErrorWire {
  */
 export class RemoteError extends MeshError {
   readonly origin: string | undefined;
+  /** Tells {@link isCalleeFailure} that the code speaks of another service. */
+  readonly remote = true;
 
   constructor(wire: MeshErrorWire) {
     const { code, statusCode, retryable, retryAfterMs, details, origin } = wire;
@@ -34,16 +37,20 @@ export class RemoteError extends MeshError {
   }
 }
 
-/** The form in which the error leaves this service. What another service already failed with is not retried a tier up. */
+/** Whether a tier above may retry: not what was retried here or came from another service, or retries would multiply. */
+export function isRetryableAbove(error: unknown): boolean {
+  return attemptsOf(error) === 1 && !(error instanceof RemoteError) && !(isMeshError(error) && !error.retryable);
+}
+
+/** The form in which the error leaves this service. */
 export function toWire(error: MeshError, service: string | undefined): MeshErrorWire {
-  const passedOn = error instanceof RemoteError;
-  const origin = passedOn ? error.origin : service;
+  const origin = error instanceof RemoteError ? error.origin : service;
   return {
     status: 'error',
     code: error.code,
     message: error.message,
     statusCode: error.getStatus(),
-    retryable: error.retryable && !passedOn,
+    retryable: isRetryableAbove(error),
     ...(error.retryAfterMs === undefined ? undefined : { retryAfterMs: error.retryAfterMs }),
     ...(error.details === undefined ? undefined : { details: error.details }),
     ...(origin === undefined ? undefined : { origin }),
