@@ -56,7 +56,11 @@ export class HttpIntake implements Drainable {
 
   /** Hooks into the adapter as soon as there is one; an application without HTTP never has one. */
   install(host: HttpAdapterHost): void {
-    host.init$.subscribe(() => this.#hook(host.httpAdapter as unknown as HookedAdapter));
+    host.init$.subscribe(() => {
+      // A standalone context announces its adapter as well, and has none.
+      const adapter = host.httpAdapter as unknown as HookedAdapter | null;
+      if (adapter) this.#hook(adapter);
+    });
   }
 
   /** Adds a route that is answered ahead of the host's prefix, versioning, guards and routes. */
