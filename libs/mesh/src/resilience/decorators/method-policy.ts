@@ -1,14 +1,13 @@
-import { isObservable } from 'rxjs';
 import { AdviceStage, type DecoratedMethod, type Invocation, type MethodAdvice } from '../../core/method-advice.js';
 import { MeshConfigError } from '../../core/mesh.errors.js';
 import type { MeshRuntime } from '../../core/mesh-runtime.js';
 import type { ExecuteOptions } from '../../core/policy.port.js';
 import { CircuitBreakerManager } from '../circuit-breaker.manager.js';
-import { observeThrough, type StreamSuccess, toObservable } from '../observable-call.js';
-import { CancelledError, withoutStack } from '../resilience.errors.js';
+import type { StreamSuccess } from '../observable-call.js';
+import { protectedInvocation } from '../protected-invocation.js';
 import type { PolicyDeclaration } from '../resilience.options.js';
 import type { ResiliencePolicy } from '../resilience-policy.js';
-import { returnKindOf, undecided } from '../return-kind.js';
+import { returnKindOf } from '../return-kind.js';
 import { type ClassPolicy, classPolicyOf } from './class-policy.js';
 
 /** What a decorator says about the calls of its method, beside the policy. */
@@ -70,21 +69,8 @@ export class MethodPolicy implements MethodAdvice {
     const policy = this.#find(this.#name(method, base), method, runtime.get(CircuitBreakerManager));
     const optionsOf = callOptions([base, ...this.#parts]);
     const success = this.#parts.find((part) => part.success)?.success;
-    const asPromise: Invocation = (self, args) => policy.execute(() => next(self, args), optionsOf(args));
-    const asObservable = (self: object, args: readonly unknown[], first?: unknown): unknown => {
-      let ready = first;
-      const start = () => {
-        const result = ready ?? next(self, args);
-        ready = undefined;
-        return toObservable(result);
-      };
-      return observeThrough(policy, start, { ...optionsOf(args), ...(success && { success }) });
-    };
-
     const kind = returnKindOf(this.target, this.key, method.original);
-    if (kind === 'promise') return asPromise;
-    if (kind === 'observable') return (self, args) => asObservable(self, args);
-    return learning(next, policy, optionsOf, { asPromise, asObservable });
+    return protectedInvocation(policy, next, { optionsOf, kind, success });
   }
 
   /** What the decorators declare together; `undefined` when they only refer to a policy. */
@@ -131,41 +117,5 @@ function callOptions(facts: readonly (CallFacts | undefined)[]): (args: readonly
   return (args) => {
     const value = keyOf(...args);
     return value === undefined ? fixed : { ...fixed, key: value };
-  };
-}
-
-interface ByKind {
-  readonly asPromise: Invocation;
-  readonly asObservable: (self: object, args: readonly unknown[], first?: unknown) => unknown;
-}
-
-/** For a method whose return kind nothing tells: its first call that runs does, and the call gives back that kind. */
-function learning(
-  next: Invocation,
-  policy: ResiliencePolicy,
-  optionsOf: (args: readonly unknown[]) => ExecuteOptions,
-  { asPromise, asObservable }: ByKind,
-): Invocation {
-  let learned: Invocation | undefined;
-  return (self, args) => {
-    if (learned) return learned(self, args);
-    let result: unknown;
-    let returned = false;
-    const call = policy.execute(() => {
-      result = next(self, args);
-      if (!isObservable(result)) {
-        learned = asPromise;
-        return result;
-      }
-      learned = (...invocation) => asObservable(...invocation);
-      if (returned) return asObservable(self, args, result);
-      // Not a call yet: it becomes one with its first subscription.
-      throw withoutStack(() => new CancelledError(policy.name, 'the method returned an Observable'));
-    }, optionsOf(args));
-    returned = true;
-    if (learned === asPromise) return call;
-    if (!isObservable(result)) return undecided(call);
-    call.catch(() => undefined);
-    return asObservable(self, args, result);
   };
 }
