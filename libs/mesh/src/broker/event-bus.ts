@@ -5,6 +5,7 @@ import { OverloadedError } from './broker.errors.js';
 import { UNSERVED, type BrokerMetrics } from './broker.metrics.js';
 import { DeadLetterQueue, type DeadLetter } from './dead-letters.js';
 import { EventSubscription, type Delivery, type SubscriptionHost } from './event-subscription.js';
+import { InProcessMessage } from './in-process.message.js';
 import { Topic } from './topic.js';
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
@@ -68,7 +69,7 @@ export class EventBus {
     }
     const { headers = NO_HEADERS } = options;
     const delivery: Delivery = {
-      message: { id, topic, payload, headers, publishedAt: this.#host.clock.now(), attempt: 1 },
+      message: new InProcessMessage({ id, topic, payload, headers, publishedAt: this.#host.clock.now(), attempt: 1 }),
       context: this.#contextOf(id),
     };
     for (const receiver of receivers) receiver.accept(delivery);
@@ -114,7 +115,10 @@ export class EventBus {
   #redeliver({ message, handler }: DeadLetter): boolean {
     const subscription = this.#topics.get(message.topic)?.find(handler);
     if (!subscription?.hasRoom) return false;
-    subscription.accept({ message: { ...message, attempt: 1 }, context: this.#contextOf(message.id) });
+    subscription.accept({
+      message: new InProcessMessage({ ...message, attempt: 1 }),
+      context: this.#contextOf(message.id),
+    });
     return true;
   }
 

@@ -10,12 +10,13 @@ import type { BrokerOptions } from './broker.options.js';
 import type { DeadLetter } from './dead-letters.js';
 import { Fifo } from './fifo.js';
 import { handlerResult } from './handler-result.js';
+import type { InProcessMessage } from './in-process.message.js';
 import { isPermanent, redeliveryDelayMs } from './redelivery.js';
 import type { Running } from './request-exchange.js';
 
 /** A message on its way to one subscription. */
 export interface Delivery {
-  readonly message: Message;
+  readonly message: InProcessMessage;
   readonly context: CallContext;
 }
 
@@ -197,7 +198,7 @@ export class EventSubscription implements Subscription {
       ...(retryInMs !== undefined && { retryInMs }),
     });
     if (retryInMs === undefined) return this.#deadLetter(message, message.attempt, error);
-    const again: Delivery = { message: { ...message, attempt: message.attempt + 1 }, context };
+    const again: Delivery = { message: message.asAttempt(message.attempt + 1), context };
     const timer = this.#host.clock.setTimer(() => {
       this.#waiting.delete(again);
       this.accept(again);

@@ -6,7 +6,8 @@ import {
   type MessagePattern,
   type PublishOptions,
   type PublishReceipt,
-  type RequestMessage,
+  type MessageServer,
+  type RequestHandler,
   type RequestOptions,
   type SubscribeOptions,
   type Subscription,
@@ -28,6 +29,7 @@ import type { DeadLetterQueue } from './dead-letters.js';
 import { EventBus } from './event-bus.js';
 import { patternKey } from './message-pattern.js';
 import { RequestDesk } from './request-desk.js';
+import type { RequestRoute } from './request-exchange.js';
 
 export interface BrokerCollaborators {
   readonly clock: Clock;
@@ -47,7 +49,7 @@ type BrokerState = 'open' | 'draining' | 'stopped';
  * The default broker: requests are calls and events are bounded queues in this process. Payloads pass by reference, and
  * errors arrive as thrown. What waits in memory is lost when the process is killed.
  */
-export class InProcessBroker extends MessageBroker implements HealthSource {
+export class InProcessBroker extends MessageBroker implements HealthSource, MessageServer {
   readonly #clock: Clock;
   readonly #contexts: CallContexts;
   readonly #meshEvents: MeshEvents;
@@ -118,12 +120,8 @@ export class InProcessBroker extends MessageBroker implements HealthSource {
    * Answers requests of `pattern` from now on. Returns the function that ends it.
    * @throws {MeshConfigError} when the pattern has a handler already: it would be unclear who answers.
    */
-  serve(
-    pattern: unknown,
-    handler: (payload: never, message: RequestMessage) => unknown,
-    options: { readonly name?: string } = {},
-  ): () => void {
-    return this.#desk.serve(patternKey(pattern), handler as (payload: unknown, message: RequestMessage) => unknown, {
+  serve(pattern: unknown, handler: RequestHandler, options: { readonly name?: string } = {}): () => void {
+    return this.#desk.serve(patternKey(pattern), handler as RequestRoute['handler'], {
       name: options.name ?? (handler.name || 'anonymous'),
     });
   }

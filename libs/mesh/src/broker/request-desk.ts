@@ -1,6 +1,7 @@
 import type { RequestMessage, RequestOptions } from '../core/broker.port.js';
 import type { CallContext, CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
+import { IN_PROCESS } from '../core/in-process.js';
 import type { Ids } from '../core/ids.js';
 import type { LiveOptions } from '../core/live-options.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
@@ -186,5 +187,9 @@ class InProcessRequest implements RequestMessage {
 
   get signal(): AbortSignal {
     return this.#owner.signal;
+  }
+
+  get [IN_PROCESS](): true {
+    return true;
   }
 }

@@ -85,6 +85,16 @@ export interface DrainReport {
   readonly abandoned: readonly { readonly name: string; readonly ageMs: number }[];
 }
 
+/** The side of a broker that handlers are given to: Nest's, and those that code registers itself. */
+export interface MessageServer {
+  /**
+   * Answers requests of `pattern` from now on. Returns the function that ends it.
+   * @throws {MeshConfigError} when the pattern has a handler already: it would be unclear who answers.
+   */
+  serve(pattern: unknown, handler: RequestHandler, options?: { readonly name?: string }): () => void;
+  subscribe(topic: string, handler: MessageHandler, options?: SubscribeOptions): Promise<Subscription>;
+}
+
 /** Requests and events between services. In-process by default; payloads then pass by reference. */
 export abstract class MessageBroker {
   /**
