@@ -199,7 +199,7 @@ describe.each(Object.entries(platforms))('health probes on %s', (_platform, crea
         { groups: { ready: 'required' } },
       ),
     );
-    await health.check('search');
+    await health.checkNow('search');
     for (let i = 0; i < 5; i++) await get('/health/ready');
     expect(asked).toBe(1);
     expect(await (await get('/health/ready')).json()).toMatchObject({
@@ -269,7 +269,7 @@ describe.each(Object.entries(platforms))('health probes on %s', (_platform, crea
       code: 'ECONNREFUSED',
       config: { password: SECRET },
     });
-    for (let i = 0; i < 3; i++) await health.check('ledger');
+    for (let i = 0; i < 3; i++) await health.checkNow('ledger');
     health.register({ name: 'mail' });
     health.update('mail', {
       status: 'down',

@@ -33,7 +33,6 @@ class Ledger {
     everyMs: 5_000,
     timeoutMs: 200,
     weight: 2,
-    check: 'function',
   })
   ping(check: unknown): void {
     this.asked.push(check);

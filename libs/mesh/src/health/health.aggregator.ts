@@ -172,6 +172,9 @@ export class HealthAggregator {
   /** Follows the mesh's life: ready only between `ready` and `draining`, started from the first `ready` on. */
   setPhase(phase: MeshPhase): void {
     this.#application.setPhase(phase);
+    if (phase !== 'ready' || !this.#started) return;
+    // What was checked while the application still connected itself gets its second chance at once.
+    for (const monitor of this.#monitors.values()) if (monitor.state === 'down') monitor.hasten();
   }
 
   /** Begins the background checks. Resolves when every contributor has its first result, which is soon: checks have a time limit. */
@@ -204,7 +207,7 @@ export class HealthAggregator {
    * Checks one contributor now and resolves when its state is up to date; joins a check that runs already.
    * @throws {MeshConfigError} when there is no contributor of that name.
    */
-  async check(name: string): Promise<void> {
+  async checkNow(name: string): Promise<void> {
     const monitor = this.#monitors.get(name);
     if (!monitor) throw new MeshConfigError(`There is no health contributor "${name}" to check.`);
     if (monitor.contributor.check) await monitor.check();
