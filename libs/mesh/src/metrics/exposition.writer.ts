@@ -26,9 +26,9 @@ export interface ForeignMetric {
  */
 export class ExpositionWriter {
   readonly #format: ExpositionFormat;
-  readonly #pieces: string[] = [];
-  #piece = '';
-  #lines = 0;
+  /** Text of the turns so far, flat: joining what was only concatenated would put off their work to one long moment. */
+  readonly #turns: string[] = [];
+  #lines: string[] = [];
 
   constructor(format: ExpositionFormat) {
     this.#format = format;
@@ -42,7 +42,7 @@ export class ExpositionWriter {
     for (const [labels, cell] of family.series) {
       if (cell instanceof HistogramCell) this.#histogram(name, labels, bounds, cell);
       else this.#sample(name, labels, (cell as CounterCell | GaugeCell).value);
-      if (this.#lines >= LINES_PER_TURN) await this.#turn();
+      if (this.#lines.length >= LINES_PER_TURN) await this.#turn();
     }
   }
 
@@ -52,15 +52,14 @@ export class ExpositionWriter {
     const suffix = this.#format === 'openmetrics' && metric.type === 'counter';
     for (const { name, labels, value } of metric.samples) {
       this.#sample(suffix && !name.endsWith('_total') ? `${name}_total` : name, labels, value);
-      if (this.#lines >= LINES_PER_TURN) await this.#turn();
+      if (this.#lines.length >= LINES_PER_TURN) await this.#turn();
     }
   }
 
   /** The whole text. */
   end(): string {
-    this.#pieces.push(this.#piece);
-    if (this.#format === 'openmetrics') this.#pieces.push('# EOF\n');
-    return this.#pieces.join('');
+    if (this.#format === 'openmetrics') this.#lines.push('# EOF\n');
+    return [...this.#turns, ...this.#lines].join('');
   }
 
   #head({ name, help, type }: Pick<ForeignMetric, 'name' | 'help' | 'type'>): void {
@@ -68,33 +67,29 @@ export class ExpositionWriter {
     const family = open && type === 'counter' ? name.replace(/_total$/, '') : name;
     const escaped = help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
     const text = open ? escaped.replaceAll('"', '\\"') : escaped;
-    this.#piece += `# HELP ${family} ${text}\n# TYPE ${family} ${type === 'unknown' && !open ? 'untyped' : type}\n`;
+    this.#lines.push(`# HELP ${family} ${text}\n# TYPE ${family} ${type === 'unknown' && !open ? 'untyped' : type}\n`);
   }
 
   #sample(name: string, labels: string, value: number): void {
-    this.#piece += labels ? `${name}{${labels}} ${numberText(value)}\n` : `${name} ${numberText(value)}\n`;
-    this.#lines++;
+    this.#lines.push(labels ? `${name}{${labels}} ${numberText(value)}\n` : `${name} ${numberText(value)}\n`);
   }
 
   #histogram(name: string, labels: string, bounds: readonly string[], cell: HistogramCell): void {
     const start = labels ? `${name}_bucket{${labels},` : `${name}_bucket{`;
     let count = 0;
-    let text = '';
     for (let i = 0; i < bounds.length; i++) {
       count += cell.counts[i]!;
-      text += `${start}${bounds[i]}${count}\n`;
+      this.#lines.push(`${start}${bounds[i]}${count}\n`);
     }
     count += cell.counts[bounds.length]!;
-    this.#piece += `${text}${start}le="+Inf"} ${count}\n`;
+    this.#lines.push(`${start}le="+Inf"} ${count}\n`);
     this.#sample(`${name}_sum`, labels, cell.sum);
     this.#sample(`${name}_count`, labels, count);
-    this.#lines += bounds.length + 1;
   }
 
   async #turn(): Promise<void> {
-    this.#pieces.push(this.#piece);
-    this.#piece = '';
-    this.#lines = 0;
+    this.#turns.push(this.#lines.join(''));
+    this.#lines = [];
     await nextTurn();
   }
 }
