@@ -166,8 +166,11 @@ export interface ConfigChange {
 /** Where the mesh is in its life. */
 export type MeshPhase = 'starting' | 'ready' | 'draining' | 'stopping' | 'stopped' | 'failed';
 
-/** The phases of a shutdown in their order. `hooks`: the user's own Nest hooks, with the mesh still usable. */
-export type ShutdownPhase = 'pre-stop' | 'intake' | 'drain' | 'abort' | 'hooks' | 'components' | 'flush';
+/**
+ * The phases of a shutdown in their order. `start`: it came during the start and waits until that can be called off.
+ * `hooks`: the user's own Nest hooks, with the mesh still usable.
+ */
+export type ShutdownPhase = 'start' | 'pre-stop' | 'intake' | 'drain' | 'abort' | 'hooks' | 'components' | 'flush';
 
 export type MeshEventName = keyof MeshEventMap;
 

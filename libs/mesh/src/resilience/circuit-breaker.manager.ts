@@ -1,75 +1,217 @@
-import type { CallContexts } from '../core/call-context.js';
-import type { Clock } from '../core/clock.js';
+import { DrainingError, MeshConfigError } from '../core/mesh.errors.js';
 import type { HealthReport } from '../core/health.port.js';
-import type { Ids } from '../core/ids.js';
 import type { LiveOptions } from '../core/live-options.js';
-import type { MeshEvents } from '../core/mesh.events.js';
-import type { MetricsClient } from '../core/metrics.port.js';
-import { type BreakerState, PolicyRunner } from '../core/policy.port.js';
+import { PolicyRunner } from '../core/policy.port.js';
+import type { BreakerControl, CircuitBreaker } from './circuit-breaker.js';
 import type { BreakerSnapshot, PolicyDescription } from './policy-description.js';
+import type { LayeredPolicy } from './policy-layers.js';
+import { type Declared, PolicyResolver } from './policy-resolver.js';
+import type { PolicySettings } from './policy-settings.js';
+import { stagesOf } from './policy-stages.js';
+import { type ResilienceDeps, ResilienceEngine } from './resilience-engine.js';
+import { BREAKER_STATES } from './resilience.metrics.js';
 import { ResiliencePolicy } from './resilience-policy.js';
 import type { PolicyDeclaration, ResilienceOptions } from './resilience.options.js';
+import { sameDeclaration } from './same-declaration.js';
 
-export interface ResilienceDeps {
-  readonly clock: Clock;
-  readonly ids: Ids;
-  readonly events: MeshEvents;
-  readonly metrics: MetricsClient;
-  readonly contexts: CallContexts;
-}
+export type { BreakerControl } from './circuit-breaker.js';
+export type { ResilienceDeps } from './resilience-engine.js';
 
-/** The operator's grip on one breaker. */
-export interface BreakerControl {
-  readonly state: BreakerState;
-  snapshot(): BreakerSnapshot;
-  /** Refuses every call until released, or for `ttlMs`. Disposing the result releases it. */
-  isolate(options: { readonly reason: string; readonly ttlMs?: number }): Disposable;
-  /** Lets every call pass, still counted, until released. Disposing the result releases it. */
-  disable(options: { readonly reason: string; readonly ttlMs?: number }): Disposable;
-  /** Ends {@link isolate} or {@link disable}: closed, with an empty window. */
-  release(): void;
-  /** Closed with an empty window, whatever it was. */
-  reset(): void;
-}
-
-/** Keeps every named policy of the application with its circuit breakers. */
+/**
+ * Keeps every named policy of the application, with its circuit breakers. Policies come into being when they are first
+ * asked for and stay for the life of the application; options change under them without losing a breaker's state.
+ */
 export class CircuitBreakerManager extends PolicyRunner {
-  constructor(
-    readonly options: LiveOptions<ResilienceOptions>,
-    readonly deps: ResilienceDeps,
-  ) {
+  readonly #options: LiveOptions<ResilienceOptions>;
+  readonly #engine: ResilienceEngine;
+  readonly #policies = new Map<string, ResiliencePolicy>();
+  readonly #declared = new Map<string, Declared>();
+  // Policies of one pattern share their settings: thousands of them cost one object.
+  readonly #ofPattern = new Map<string, PolicySettings>();
+  readonly #stop: (() => void)[];
+  #resolver: PolicyResolver;
+
+  constructor(options: LiveOptions<ResilienceOptions>, deps: ResilienceDeps) {
     super();
+    this.#options = options;
+    this.#engine = new ResilienceEngine(deps);
+    this.#resolver = new PolicyResolver(options.current);
+    this.#stop = [
+      options.onChange((next) => this.#onChange(next)),
+      deps.metrics.onCollect(() => this.#collectStates()),
+    ];
   }
 
   /**
-   * Declares a policy in code. Configuration for the exact name wins over it, patterns and defaults do not.
+   * Declares a policy in code. Configuration for the exact name wins over it; patterns and defaults do not.
    * @throws {MeshConfigError} when the name is already declared with other values, or the values can't work together.
    */
-  declare(name: string, _declaration: PolicyDeclaration, _origin: string): ResiliencePolicy {
-    return new ResiliencePolicy(name);
+  declare(name: string, declaration: PolicyDeclaration, origin: string): ResiliencePolicy {
+    const existing = this.#declared.get(name);
+    if (existing && !sameDeclaration(existing.declaration, declaration))
+      throw new MeshConfigError(
+        `Policy "${name}" is declared by ${existing.origin} and, with other values, by ${origin}. Declare it once and refer to it by name, or give one of them another name.`,
+        { name },
+      );
+    const declared = existing ?? { declaration, origin };
+    const settings = this.#resolver.resolve(name, declared).settings();
+    this.#declared.set(name, declared);
+    const policy = this.#policies.get(name) ?? this.#create(name, settings);
+    policy.declare(declared.declaration);
+    policy.configure(settings);
+    return policy;
   }
 
   override policy(name: string): ResiliencePolicy {
-    return new ResiliencePolicy(name);
+    return this.#policies.get(name) ?? this.#create(name, this.#settingsOf(name));
   }
 
-  breaker(_policy: string, _key?: string): BreakerControl {
-    throw new Error('not yet');
+  /** Whether {@link policy} would find something: configuration, a pattern or a declaration. */
+  has(name: string): boolean {
+    return this.#policies.has(name) || this.#declared.has(name) || this.#resolver.knows(name);
   }
 
+  /**
+   * The operator's grip on one breaker; it is made if no call has made it yet.
+   * @throws {MeshConfigError} when there is no such policy, or it has no circuit breaker.
+   */
+  breaker(policy: string, key?: string): BreakerControl {
+    const breaker = this.policy(policy).breakerFor(key, this.#engine.clock.monotonic());
+    if (!breaker)
+      throw new MeshConfigError(`Policy "${policy}" has no circuit breaker: circuitBreaker is off.`, { policy });
+    return breaker;
+  }
+
+  /** The breakers that calls have made, by policy. */
   list(): readonly BreakerSnapshot[] {
-    return [];
+    return [...this.#breakers()].map((breaker) => breaker.snapshot());
   }
 
-  describePolicy(_name: string): PolicyDescription {
-    throw new Error('not yet');
+  /** The names of all policies that are known by name: configured, declared, or in use by a pattern. */
+  names(): readonly string[] {
+    const configured = Object.keys(this.#options.current.policies).filter((name) => !name.includes('*'));
+    return [...new Set([...configured, ...this.#declared.keys(), ...this.#policies.keys()])].sort();
   }
 
+  /** What the policy does with a call, in which order, and where each of its values comes from. */
+  describePolicy(name: string): PolicyDescription {
+    const layered = this.#resolveLayers(name);
+    const policy = this.#policies.get(name);
+    const stages = stagesOf(layered.settings());
+    const origin = this.#declared.get(name)?.origin;
+    return {
+      name,
+      ...(origin !== undefined && { origin }),
+      stages,
+      order: stages.join(' -> '),
+      values: layered.values(),
+      breakers: [...(policy?.breakers ?? [])].map((breaker) => breaker.snapshot()),
+      events: policy?.observer.recent ?? [],
+    };
+  }
+
+  /** One entry for each breaker that does not simply pass calls: degraded, never down, because the service itself is well. */
   readHealth(): readonly (HealthReport & { readonly name: string })[] {
-    return [];
+    const reports: (HealthReport & { readonly name: string })[] = [];
+    for (const breaker of this.#breakers()) {
+      const { state } = breaker;
+      if (state === 'closed') continue;
+      const snapshot = breaker.snapshot();
+      const name = snapshot.key === undefined ? snapshot.policy : `${snapshot.policy}[${snapshot.key}]`;
+      const why =
+        snapshot.held === undefined
+          ? `${snapshot.failures} of ${snapshot.calls} calls failed`
+          : `${snapshot.held.reason} (operator)`;
+      reports.push({
+        name,
+        status: 'degraded',
+        reason: `circuit breaker is ${state}: ${why}`,
+        details: { ...snapshot },
+      });
+    }
+    return reports;
   }
 
-  async drain(_options: { readonly deadlineAt: number }): Promise<void> {}
+  /** How many calls run, wait or pause. */
+  get inFlight(): number {
+    return this.#engine.queue.size;
+  }
 
-  dispose(): void {}
+  /** Starts nothing new, ends waits, and gives running calls until `deadlineAt` (epoch ms); then aborts them. */
+  async drain({ deadlineAt }: { readonly deadlineAt: number }): Promise<void> {
+    const { queue, clock } = this.#engine;
+    this.#engine.draining = true;
+    queue.abandonWaiting(new DrainingError('A waiting call'));
+    let finish!: () => void;
+    const timeUp = new Promise<void>((resolve) => (finish = resolve));
+    const timer = clock.setTimer(finish, Math.max(0, deadlineAt - clock.now()));
+    await Promise.race([queue.empty(), timeUp]);
+    timer.cancel();
+    this.dispose();
+  }
+
+  /** Aborts what still runs and takes part in nothing any more: no breaker changes its state after this. */
+  dispose(): void {
+    this.#engine.draining = true;
+    for (const stop of this.#stop.splice(0)) stop();
+    this.#engine.queue.abandonAll(new DrainingError('A running call'));
+    for (const policy of this.#policies.values()) policy.breakers?.dispose();
+  }
+
+  #create(name: string, settings: PolicySettings): ResiliencePolicy {
+    const policy = new ResiliencePolicy(name, this.#engine, settings);
+    this.#policies.set(name, policy);
+    return policy;
+  }
+
+  #settingsOf(name: string): PolicySettings {
+    if (this.#declared.has(name) || this.#resolver.isExact(name)) return this.#resolveLayers(name).settings();
+    const pattern = this.#resolver.patternOf(name);
+    if (pattern === undefined) throw this.#resolver.unknown(name, this.#declared.keys());
+    let settings = this.#ofPattern.get(pattern);
+    if (!settings) this.#ofPattern.set(pattern, (settings = this.#resolver.resolve(name).settings()));
+    return settings;
+  }
+
+  #resolveLayers(name: string): LayeredPolicy {
+    if (!this.has(name)) throw this.#resolver.unknown(name, this.#declared.keys());
+    return this.#resolver.resolve(name, this.#declared.get(name));
+  }
+
+  *#breakers(): IterableIterator<CircuitBreaker> {
+    for (const policy of this.#policies.values()) if (policy.breakers) yield* policy.breakers;
+  }
+
+  #onChange(next: ResilienceOptions): void {
+    const before = this.#resolver;
+    this.#resolver = new PolicyResolver(next);
+    this.#ofPattern.clear();
+    for (const [name, policy] of this.#policies) this.#reconfigure(policy, before, this.#declared.get(name));
+  }
+
+  #reconfigure(policy: ResiliencePolicy, before: PolicyResolver, declared: Declared | undefined): void {
+    const { name, observer } = policy;
+    try {
+      const next = this.#resolver.resolve(name, declared);
+      const changes = next.changesSince(before.resolve(name, declared));
+      if (changes.length === 0) return;
+      policy.configure(next.settings());
+      observer.emit('policy.changed', { policy: name, changes });
+    } catch (error) {
+      // The schema has checked the configuration; only together with a declaration can it still be impossible.
+      observer.emit('policy.rejected', { policy: name, error });
+    }
+  }
+
+  #collectStates(): void {
+    const { states } = this.#engine.metrics;
+    for (const policy of this.#policies.values()) {
+      if (!policy.breakers) continue;
+      const counts = { closed: 0, open: 0, 'half-open': 0, isolated: 0, disabled: 0 };
+      for (const breaker of policy.breakers) counts[breaker.state]++;
+      for (const state of BREAKER_STATES)
+        if (state === 'closed' || policy.hasTransitioned)
+          states.with({ policy: policy.name, state }).set(counts[state]);
+    }
+  }
 }

@@ -1,12 +1,186 @@
 import type { Attempt, Policy } from '../core/policy.port.js';
+import { Bulkhead } from './bulkhead.js';
+import { Call } from './call.js';
+import type { CallHost } from './call-host.js';
 import type { CallOptions } from './call-hooks.js';
-import { enterAttempt } from './call-signal.js';
+import type { BreakerHost, BreakerTransition, CircuitBreaker } from './circuit-breaker.js';
+import { isCalleeFailure, isFallbackWorthy } from './error-classification.js';
+import { KeyedBreakers } from './keyed-breakers.js';
+import { LatencySample } from './latency-sample.js';
+import { PolicyObserver } from './policy-observer.js';
+import type { HedgeSettings, PolicySettings, RetrySettings } from './policy-settings.js';
+import type { ResilienceEngine } from './resilience-engine.js';
+import { POLICY_DEFAULTS } from './resilience.constants.js';
+import type { PolicyPredicates } from './resilience.options.js';
+import { RetryBudget } from './retry-budget.js';
+import { TokenBucket } from './token-bucket.js';
 
-/** The handle of one named policy. Keep it: it stays valid while options change. */
-export class ResiliencePolicy implements Policy {
-  constructor(readonly name: string) {}
+const NO_PREDICATES: PolicyPredicates = {};
 
-  async execute<T>(work: (attempt: Attempt) => PromiseLike<T> | T, _options?: CallOptions<T>): Promise<T> {
-    return enterAttempt({ signal: new AbortController().signal, attempt: 1, remainingMs: Infinity }, work);
+/**
+ * The handle of one named policy. Keep it: it stays valid while options change. Its parts live as long as it does; new
+ * options are handed to them, so that no breaker, queue or bucket loses what it knows.
+ */
+export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
+  readonly observer: PolicyObserver;
+  timeoutMs = Infinity;
+  totalTimeoutMs = Infinity;
+  retry: RetrySettings | false = false;
+  hedge: HedgeSettings | false = false;
+  rateLimit: TokenBucket | undefined;
+  bulkhead: Bulkhead | undefined;
+  breakers: KeyedBreakers | undefined;
+  budget: RetryBudget | undefined;
+  latency: LatencySample | undefined;
+  /** Whether a breaker of it has ever left `closed`. */
+  hasTransitioned = false;
+  #predicates: PolicyPredicates = NO_PREDICATES;
+
+  constructor(
+    readonly name: string,
+    readonly engine: ResilienceEngine,
+    settings: PolicySettings,
+  ) {
+    this.observer = new PolicyObserver(name, engine.metrics, engine.events, engine.clock);
+    this.configure(settings);
+  }
+
+  /**
+   * Runs `work` under the policy. Rejects with what `work` rejects with, or with a mesh error that says what refused it or
+   * gave it up. Never throws synchronously.
+   */
+  execute<T>(work: (attempt: Attempt) => PromiseLike<T> | T, options?: CallOptions<T>): Promise<T> {
+    const result = new Call(this, work, options).run();
+    return options?.fallback === undefined
+      ? result
+      : this.#withFallback(result, options.fallback, options.fallbackWhen);
+  }
+
+  get clock(): ResilienceEngine['clock'] {
+    return this.engine.clock;
+  }
+
+  get ids(): ResilienceEngine['ids'] {
+    return this.engine.ids;
+  }
+
+  get queue(): ResilienceEngine['queue'] {
+    return this.engine.queue;
+  }
+
+  get draining(): boolean {
+    return this.engine.draining;
+  }
+
+  get idempotent(): boolean {
+    return this.#predicates.idempotent ?? false;
+  }
+
+  random(): number {
+    return this.engine.ids.random();
+  }
+
+  inheritedDeadlineAt(): number | undefined {
+    return this.engine.contexts.current()?.deadlineAt;
+  }
+
+  breakerFor(key: string | undefined, now: number): CircuitBreaker | undefined {
+    return this.breakers?.get(key, now);
+  }
+
+  isFailure(error: unknown): boolean {
+    const { isFailure } = this.#predicates;
+    return isFailure ? this.#ask('isFailure', () => isFailure(error)) : isCalleeFailure(error);
+  }
+
+  isFailureResult(value: unknown): boolean {
+    const { isFailureResult } = this.#predicates;
+    return isFailureResult !== undefined && this.#ask('isFailureResult', () => isFailureResult(value));
+  }
+
+  isRetryable(error: unknown): boolean {
+    const { isRetryable } = this.#predicates;
+    return isRetryable === undefined || this.#ask('isRetryable', () => isRetryable(error));
+  }
+
+  onTransition(breaker: CircuitBreaker, transition: BreakerTransition): void {
+    this.hasTransitioned = true;
+    this.observer.countTransition(transition.from, transition.to);
+    this.observer.emit('breaker.transition', {
+      policy: this.name,
+      ...(breaker.key !== undefined && { key: breaker.key }),
+      ...transition,
+    });
+  }
+
+  /** Sets what code declares about the function; configuration can't. */
+  declare(predicates: PolicyPredicates): void {
+    this.#predicates = predicates;
+  }
+
+  /** Takes new options over; running calls finish with the old ones. */
+  configure(settings: PolicySettings): void {
+    const now = this.engine.clock.monotonic();
+    const { timeoutMs, totalTimeoutMs, retry, rateLimit, bulkhead, circuitBreaker, hedge } = settings;
+    this.timeoutMs = timeoutMs === false ? Infinity : timeoutMs;
+    this.totalTimeoutMs = totalTimeoutMs === false ? Infinity : totalTimeoutMs;
+    this.retry = retry;
+    this.hedge = hedge;
+
+    if (rateLimit === false) this.rateLimit = undefined;
+    else if (this.rateLimit) this.rateLimit.configure(rateLimit, now);
+    else this.rateLimit = new TokenBucket(rateLimit, now);
+
+    // A bulkhead that is switched off still lets its queue in, then is forgotten by the calls that hold its slots.
+    if (bulkhead === false) {
+      this.bulkhead?.configure({ maxConcurrent: Infinity, maxQueued: 0, maxWaitMs: 1 });
+      this.bulkhead = undefined;
+    } else if (this.bulkhead) this.bulkhead.configure(bulkhead);
+    else this.bulkhead = new Bulkhead(bulkhead);
+
+    if (circuitBreaker === false) {
+      this.breakers?.dispose();
+      this.breakers = undefined;
+    } else if (this.breakers) this.breakers.configure(circuitBreaker);
+    else this.breakers = new KeyedBreakers(this, circuitBreaker);
+
+    const budget = retry === false ? hedge !== false && POLICY_DEFAULTS.retry.budget : retry.budget;
+    if (budget === false) this.budget = undefined;
+    else if (this.budget) this.budget.configure(budget);
+    else this.budget = new RetryBudget(budget);
+
+    if (hedge === false || hedge.delayMs !== 'p95') this.latency = undefined;
+    else this.latency ??= new LatencySample();
+  }
+
+  /** Whether a fallback may answer for this error; it is counted and reported when it may. */
+  admitsFallback(error: unknown, fallbackWhen: (error: unknown) => boolean = isFallbackWorthy): boolean {
+    if (!this.#ask('fallbackWhen', () => fallbackWhen(error))) return false;
+    this.observer.count('fallback');
+    this.observer.emit('call.fallback', { policy: this.name, error });
+    return true;
+  }
+
+  async #withFallback<T>(
+    result: Promise<T>,
+    fallback: (error: unknown) => PromiseLike<T> | T,
+    fallbackWhen?: (error: unknown) => boolean,
+  ): Promise<T> {
+    try {
+      return await result;
+    } catch (error) {
+      if (!this.admitsFallback(error, fallbackWhen)) throw error;
+      return await fallback(error);
+    }
+  }
+
+  /** A predicate that throws has not said no. */
+  #ask(predicate: string, ask: () => boolean): boolean {
+    try {
+      return ask();
+    } catch (error) {
+      this.observer.emit('policy.predicate-failed', { policy: this.name, predicate, error });
+      return true;
+    }
   }
 }

@@ -1,0 +1,351 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Clock } from '../core/clock.js';
+import { DrainingError } from '../core/mesh.errors.js';
+import type { Attempt } from '../core/policy.port.js';
+import type { Bulkhead, Waiter } from './bulkhead.js';
+import { enterAttempt } from './call-signal.js';
+import { type CircuitBreaker, REFUSED } from './circuit-breaker.js';
+import type { DeadlineQueue, Expiring } from './deadline-queue.js';
+import type { LatencySample } from './latency-sample.js';
+import type { Outcome, PolicyObserver } from './policy-observer.js';
+import { DEADLINE_EVIDENCE_MS } from './resilience.constants.js';
+import {
+  AttemptTimeoutError,
+  BulkheadFullError,
+  CancelledError,
+  CircuitIsolatedError,
+  CircuitOpenError,
+  DeadlineExceededError,
+  RateLimitedError,
+  withoutStack,
+} from './resilience.errors.js';
+import type { TokenBucket } from './token-bucket.js';
+
+/** The parts of a policy that an attempt passes through; what is switched off is absent. */
+export interface AttemptHost {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly queue: DeadlineQueue;
+  readonly observer: PolicyObserver;
+  readonly rateLimit: TokenBucket | undefined;
+  readonly bulkhead: Bulkhead | undefined;
+  readonly latency: LatencySample | undefined;
+  /** The application goes down: nothing new begins. */
+  readonly draining: boolean;
+  isFailure(error: unknown): boolean;
+  isFailureResult(value: unknown): boolean;
+}
+
+/** What all attempts of one call share. Instants are monotonic. */
+export interface AttemptScope<T> {
+  readonly host: AttemptHost;
+  readonly work: (attempt: Attempt) => PromiseLike<T> | T;
+  readonly breaker: CircuitBreaker | undefined;
+  readonly timeoutMs: number;
+  readonly deadlineAt: number;
+  /** Whether the deadline came from outside: what it cuts short early says nothing about the callee. */
+  readonly deadlineInherited: boolean;
+  readonly signal: AbortSignal | undefined;
+  /** Whether this is the only attempt, whose outcome is the call's. */
+  readonly single: boolean;
+}
+
+const WAITING = 0;
+const RUNNING = 1;
+/** Given up, but the function still runs and keeps its slot. */
+const LATE = 2;
+const OVER = 3;
+
+/**
+ * One attempt on its way through rate limit, bulkhead, breaker and timeout to the function, and its outcome on the way
+ * back. One object plays every part - the attempt that the function sees, the waiter in the bulkhead, the entry in the
+ * deadline queue, the listener on the caller's signal - so that a call allocates little.
+ */
+export class AttemptRun<T> implements Attempt, Expiring, Waiter {
+  expiresAt = Infinity;
+  heapIndex = -1;
+  outcome: Outcome = 'success';
+  #phase = WAITING;
+  #permit = REFUSED;
+  #bulkhead: Bulkhead | undefined;
+  #controller: AbortController | undefined;
+  #abortReason: unknown;
+  #resume: ReturnType<typeof AsyncLocalStorage.snapshot> | undefined;
+  #resolve!: (value: T) => void;
+  #reject!: (error: unknown) => void;
+
+  constructor(
+    private readonly scope: AttemptScope<T>,
+    readonly attempt: number,
+    private startedAt: number,
+  ) {}
+
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
+    }
+    return this.#controller.signal;
+  }
+
+  get waiting(): boolean {
+    return this.#phase === WAITING;
+  }
+
+  get remainingMs(): number {
+    return Math.max(0, this.expiresAt - this.scope.host.clock.monotonic());
+  }
+
+  /** To be called once. Settles with what the function settles with, or with why it did not run or was given up. */
+  start(): Promise<T> {
+    const { host, breaker, deadlineAt, signal } = this.scope;
+    const now = this.startedAt;
+    if (host.draining)
+      return this.#refuse(
+        'draining',
+        withoutStack(() => new DrainingError(`Call "${host.name}"`)),
+      );
+    if (signal?.aborted) return this.#refuse('cancelled', this.#cancelled(signal));
+    if (now >= deadlineAt) return this.#refuse('deadline', this.#noTimeLeft('no time was left before the attempt'));
+    const { rateLimit, bulkhead } = host;
+    if (rateLimit && !rateLimit.tryTake(now))
+      return this.#refuse(
+        'ratelimit',
+        withoutStack(() => new RateLimitedError(host.name, rateLimit.retryAfterMs(now))),
+      );
+    if (bulkhead) {
+      if (!bulkhead.tryEnter()) return this.#enqueue(bulkhead, now);
+      this.#bulkhead = bulkhead;
+    }
+    if (breaker) {
+      this.#permit = breaker.tryAcquire(now);
+      if (this.#permit === REFUSED) {
+        bulkhead?.release();
+        return this.#refuse(breaker.holdReason === undefined ? 'open' : 'isolated', this.#refusedBy(breaker, now));
+      }
+    }
+    return new Promise<T>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      signal?.addEventListener('abort', this);
+      this.#run(now);
+    });
+  }
+
+  /** The bulkhead has a slot for it: re-checks the breaker, which may have opened meanwhile. */
+  admit(): void {
+    const { host } = this.scope;
+    host.queue.remove(this);
+    this.#bulkhead = host.bulkhead;
+    this.#resume!(() => {
+      const now = host.clock.monotonic();
+      const { breaker } = this.scope;
+      if (breaker) this.#permit = breaker.tryAcquire(now);
+      if (!breaker || this.#permit !== REFUSED) return this.#run(now);
+      const outcome = breaker.holdReason === undefined ? 'open' : 'isolated';
+      this.#giveUp(outcome, this.#refusedBy(breaker, now), now);
+      this.#freeSlot();
+    });
+  }
+
+  /** Its time is over: the wait in the queue, the attempt, or the whole call. */
+  expire(now: number): void {
+    const { host, deadlineAt, deadlineInherited, breaker } = this.scope;
+    const byDeadline = this.expiresAt >= deadlineAt;
+    if (this.#phase === WAITING) {
+      host.bulkhead?.leaveQueue(this);
+      if (byDeadline) return this.#giveUp('deadline', this.#noTimeLeft('it passed in the queue of the bulkhead'), now);
+      const waited = `no slot came free within ${Math.ceil(now - this.startedAt)} ms (maxWaitMs)`;
+      return this.#giveUp(
+        'bulkhead',
+        withoutStack(() => new BulkheadFullError(host.name, waited)),
+        now,
+      );
+    }
+
+    const afterMs = now - this.startedAt;
+    const evident = !byDeadline || !deadlineInherited || afterMs >= DEADLINE_EVIDENCE_MS;
+    if (evident) breaker?.record(this.#permit, true, afterMs, now);
+    else breaker?.forget(this.#permit);
+    host.observer.observeDuration(afterMs);
+    host.observer.emit('call.timeout', { policy: host.name, attempt: this.attempt, afterMs });
+    if (byDeadline) this.#giveUp('deadline', this.#noTimeLeft(`attempt ${this.attempt} was still running`), now);
+    else
+      this.#giveUp(
+        'timeout',
+        withoutStack(() => new AttemptTimeoutError(host.name, afterMs)),
+        now,
+      );
+  }
+
+  /** The caller's signal aborted. */
+  handleEvent(): void {
+    this.cancel(this.#cancelled(this.scope.signal));
+  }
+
+  abandon(error: Error): void {
+    this.cancel(error, 'draining');
+  }
+
+  /** Ends it for a reason that says nothing about the callee. */
+  cancel(error: Error, outcome: Outcome = 'cancelled'): void {
+    if (this.#phase >= LATE) return;
+    const { host, breaker } = this.scope;
+    host.queue.remove(this);
+    if (this.#phase === WAITING) host.bulkhead?.leaveQueue(this);
+    else breaker?.forget(this.#permit);
+    this.#giveUp(outcome, error, host.clock.monotonic());
+  }
+
+  #run(now: number): void {
+    const { host, work, timeoutMs, deadlineAt } = this.scope;
+    this.#phase = RUNNING;
+    this.startedAt = now;
+    this.expiresAt = Math.min(now + timeoutMs, deadlineAt);
+    host.queue.add(this);
+    let value: T;
+    try {
+      const result = enterAttempt(this, work);
+      if (isThenable(result)) {
+        // A foreign thenable may misbehave in any way; `Promise.resolve` makes it settle at most once.
+        const promise = result instanceof Promise ? (result as Promise<T>) : Promise.resolve(result);
+        promise.then(
+          (settled) => this.#onValue(settled),
+          (error: unknown) => this.#onError(error),
+        );
+        return;
+      }
+      value = result;
+    } catch (error) {
+      return this.#onError(error);
+    }
+    this.#onValue(value);
+  }
+
+  #onValue(value: T): void {
+    if (this.#phase !== RUNNING) return this.#onLate(false);
+    const { host, breaker, single } = this.scope;
+    const now = host.clock.monotonic();
+    const failed = host.isFailureResult(value);
+    const durationMs = now - this.startedAt;
+    breaker?.record(this.#permit, failed, durationMs, now);
+    host.latency?.add(durationMs);
+    host.observer.observeDuration(durationMs);
+    if (failed) this.outcome = 'failure';
+    if (single) host.observer.count(this.outcome);
+    this.#leave();
+    this.#resolve(value);
+    this.#freeSlot();
+  }
+
+  #onError(error: unknown): void {
+    if (this.#phase !== RUNNING) return this.#onLate(true);
+    const { host, breaker, single } = this.scope;
+    const now = host.clock.monotonic();
+    const durationMs = now - this.startedAt;
+    if (host.isFailure(error)) {
+      this.outcome = 'failure';
+      breaker?.record(this.#permit, true, durationMs, now);
+    } else {
+      this.outcome = 'ignored';
+      breaker?.forget(this.#permit);
+    }
+    host.observer.observeDuration(durationMs);
+    if (single) host.observer.count(this.outcome);
+    this.#leave();
+    this.#reject(error);
+    this.#freeSlot();
+  }
+
+  /** The function came back after everybody had stopped waiting: only now is its slot free. */
+  #onLate(failed: boolean): void {
+    if (this.#phase !== LATE) return;
+    this.#phase = OVER;
+    const { host } = this.scope;
+    if (this.outcome === 'timeout' || this.outcome === 'deadline') {
+      const afterMs = host.clock.monotonic() - this.startedAt;
+      host.observer.emit('call.late', { policy: host.name, attempt: this.attempt, afterMs, failed });
+    }
+    this.#freeSlot();
+  }
+
+  #giveUp(outcome: Outcome, error: Error, now: number): void {
+    const { host, breaker, signal, single } = this.scope;
+    this.outcome = outcome;
+    this.#phase = this.#phase === RUNNING ? LATE : OVER;
+    signal?.removeEventListener('abort', this);
+    if (single) host.observer.count(outcome);
+    if (this.#phase === OVER) host.observer.rejected(outcome, breaker?.key, now);
+    this.#abortReason = error;
+    this.#controller?.abort(error);
+    this.#reject(error);
+  }
+
+  #refuse(outcome: Outcome, error: Error): Promise<never> {
+    const { host, breaker, single } = this.scope;
+    this.outcome = outcome;
+    this.#phase = OVER;
+    if (single) host.observer.count(outcome);
+    host.observer.rejected(outcome, breaker?.key, this.startedAt);
+    return Promise.reject(error);
+  }
+
+  #enqueue(bulkhead: Bulkhead, now: number): Promise<T> {
+    const { host, deadlineAt, signal } = this.scope;
+    if (!bulkhead.tryQueue(this))
+      return this.#refuse(
+        'bulkhead',
+        withoutStack(() => new BulkheadFullError(host.name, bulkhead.describe())),
+      );
+    this.expiresAt = Math.min(now + bulkhead.maxWaitMs, deadlineAt);
+    // The slot comes from another call, in that call's async context.
+    this.#resume = AsyncLocalStorage.snapshot();
+    host.queue.add(this);
+    signal?.addEventListener('abort', this);
+    return new Promise<T>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  #leave(): void {
+    this.#phase = OVER;
+    this.scope.host.queue.remove(this);
+    this.scope.signal?.removeEventListener('abort', this);
+  }
+
+  #freeSlot(): void {
+    const bulkhead = this.#bulkhead;
+    if (!bulkhead) return;
+    this.#bulkhead = undefined;
+    bulkhead.release();
+  }
+
+  #refusedBy(breaker: CircuitBreaker, now: number): Error {
+    const { name } = this.scope.host;
+    const { holdReason, key } = breaker;
+    const retryAfterMs = breaker.retryAfterMs(now);
+    return withoutStack(() =>
+      holdReason === undefined
+        ? new CircuitOpenError(name, retryAfterMs ?? 1, key)
+        : new CircuitIsolatedError(name, holdReason, retryAfterMs, key),
+    );
+  }
+
+  #noTimeLeft(what: string): Error {
+    return withoutStack(() => new DeadlineExceededError(this.scope.host.name, what));
+  }
+
+  #cancelled(signal: AbortSignal | undefined): Error {
+    return withoutStack(() => new CancelledError(this.scope.host.name, signal?.reason));
+  }
+}
+
+function isThenable<T>(value: PromiseLike<T> | T): value is PromiseLike<T> {
+  return (
+    value instanceof Promise ||
+    ((typeof value === 'object' || typeof value === 'function') &&
+      value !== null &&
+      typeof (value as { then?: unknown }).then === 'function')
+  );
+}

@@ -1,0 +1,20 @@
+import type { AttemptHost } from './attempt-run.js';
+import type { CircuitBreaker } from './circuit-breaker.js';
+import type { HedgeSettings, RetrySettings } from './policy-settings.js';
+import type { RetryBudget } from './retry-budget.js';
+
+/** What a call needs of its policy beyond what an attempt needs. */
+export interface CallHost extends AttemptHost {
+  readonly retry: RetrySettings | false;
+  readonly hedge: HedgeSettings | false;
+  readonly budget: RetryBudget | undefined;
+  readonly idempotent: boolean;
+  readonly timeoutMs: number;
+  readonly totalTimeoutMs: number;
+  isRetryable(error: unknown): boolean;
+  /** Uniform in [0, 1). */
+  random(): number;
+  /** Epoch ms of the deadline that the running code inherited. */
+  inheritedDeadlineAt(): number | undefined;
+  breakerFor(key: string | undefined, now: number): CircuitBreaker | undefined;
+}

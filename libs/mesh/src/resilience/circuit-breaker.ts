@@ -1,0 +1,297 @@
+import type { Clock } from '../core/clock.js';
+import type { Ids } from '../core/ids.js';
+import type { BreakerState } from '../core/policy.port.js';
+import { OpossumSwitch } from './opossum.adapter.js';
+import { CountWindow, type OutcomeWindow, reseed, TimeWindow } from './outcome-window.js';
+import type { BreakerSnapshot } from './policy-description.js';
+
+export interface BreakerSettings {
+  readonly failureRatio: number;
+  readonly minimumCalls: number;
+  readonly windowMs: number;
+  readonly windowCalls: number | false;
+  readonly openMs: number;
+  readonly maxOpenMs: number;
+  readonly openJitterRatio: number;
+  readonly halfOpenCalls: number;
+  readonly slowCallMs: number | false;
+  readonly slowCallRatio: number;
+  /** A probe that has not answered after so long gives its place back. */
+  readonly leaseMs: number;
+}
+
+export interface BreakerTransition {
+  readonly from: BreakerState;
+  readonly to: BreakerState;
+  readonly reason: string;
+  readonly calls: number;
+  readonly failures: number;
+  readonly openMs?: number;
+}
+
+/** What a breaker shares with its siblings of the same policy. */
+export interface BreakerHost {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  onTransition(breaker: CircuitBreaker, transition: BreakerTransition): void;
+}
+
+/** The operator's grip on one breaker. */
+export interface BreakerControl {
+  readonly state: BreakerState;
+  snapshot(): BreakerSnapshot;
+  /** Refuses every call until released, or for `ttlMs`. Disposing the result releases it. */
+  isolate(options: HoldOptions): Disposable;
+  /** Lets every call pass, still counted, until released, or for `ttlMs`. Disposing the result releases it. */
+  disable(options: HoldOptions): Disposable;
+  /** Ends {@link isolate} or {@link disable}: closed, with an empty window. */
+  release(): void;
+  /** Closed with an empty window, whatever it was. */
+  reset(): void;
+}
+
+export interface HoldOptions {
+  readonly reason: string;
+  readonly ttlMs?: number;
+}
+
+interface Hold {
+  readonly reason: string;
+  /** Monotonic. */
+  readonly until: number;
+}
+
+/** Probes answer soon, one way or the other. */
+const PROBES_TAKEN_RETRY_MS = 1_000;
+
+/** What {@link CircuitBreaker.tryAcquire} answers when the call may not pass. */
+export const REFUSED = 0;
+
+/**
+ * Decides for each call whether it may pass, and from the outcomes when to stop passing. The caller acquires a permit,
+ * runs the function, and records the outcome under that permit: a permit from before a transition no longer counts.
+ *
+ * Time moves it only when somebody looks: an open breaker needs no timer to become half-open.
+ */
+export class CircuitBreaker implements BreakerControl {
+  #state: BreakerState = 'closed';
+  #settings: BreakerSettings;
+  #window: OutcomeWindow;
+  #switch: OpossumSwitch | undefined;
+  // Permits and generations come from one sequence, so that a permit can never be taken for one of another generation.
+  #lastTicket = 1;
+  #generation = 1;
+  #probes: Map<number, number> | undefined;
+  #probeSuccesses = 0;
+  #openUntil = 0;
+  #openings = 0;
+  #closedAt = 0;
+  #hold: Hold | undefined;
+
+  constructor(
+    private readonly host: BreakerHost,
+    settings: BreakerSettings,
+    readonly key?: string,
+  ) {
+    this.#settings = settings;
+    this.#window = createWindow(settings);
+  }
+
+  /** A permit to run one call, or {@link REFUSED}. `now` is monotonic. */
+  tryAcquire(now: number): number {
+    return this.#state === 'closed' ? this.#generation : this.#tryAcquireUnclosed(now);
+  }
+
+  /** Counts the outcome of a call, unless the breaker has changed its state since the permit was given. */
+  record(permit: number, failed: boolean, durationMs: number, now: number): void {
+    const { slowCallMs } = this.#settings;
+    const slow = slowCallMs !== false && durationMs > slowCallMs;
+    if (permit === this.#generation) {
+      this.#window.add(now, failed, slow);
+      if (failed || slow) this.#onBadCall(now);
+    } else if (this.#probes?.delete(permit)) this.#onProbe(failed || slow, now);
+  }
+
+  /** Gives the permit back uncounted: the call was cancelled, or its error says nothing about the callee. */
+  forget(permit: number): void {
+    this.#probes?.delete(permit);
+  }
+
+  /** Milliseconds until a refused call may try again; `undefined` when only an operator knows. */
+  retryAfterMs(now: number): number | undefined {
+    if (this.#state === 'isolated') return this.#hold!.until === Infinity ? undefined : this.#hold!.until - now;
+    if (this.#state === 'open') return Math.max(1, this.#openUntil - now);
+    return PROBES_TAKEN_RETRY_MS;
+  }
+
+  /** Why an operator holds it. */
+  get holdReason(): string | undefined {
+    return this.#hold?.reason;
+  }
+
+  get state(): BreakerState {
+    this.#refresh(this.host.clock.monotonic());
+    return this.#state;
+  }
+
+  /** Whether an operator holds it isolated or disabled. */
+  get held(): boolean {
+    return this.#hold !== undefined;
+  }
+
+  snapshot(): BreakerSnapshot {
+    const now = this.host.clock.monotonic();
+    this.#refresh(now);
+    this.#window.roll(now);
+    const { calls, failures, slowCalls } = this.#window;
+    const toEpoch = this.host.clock.now() - now;
+    return {
+      policy: this.host.name,
+      ...(this.key !== undefined && { key: this.key }),
+      state: this.#state,
+      calls,
+      failures,
+      slowCalls,
+      failureRatio: calls === 0 ? 0 : failures / calls,
+      openings: this.#openings,
+      ...(this.#state === 'open' && { openUntil: this.#openUntil + toEpoch }),
+      ...(this.#hold && {
+        held: {
+          reason: this.#hold.reason,
+          ...(this.#hold.until !== Infinity && { until: this.#hold.until + toEpoch }),
+        },
+      }),
+    };
+  }
+
+  isolate({ reason, ttlMs = Infinity }: HoldOptions): Disposable {
+    return this.#holdAs('isolated', reason, ttlMs);
+  }
+
+  disable({ reason, ttlMs = Infinity }: HoldOptions): Disposable {
+    return this.#holdAs('disabled', reason, ttlMs);
+  }
+
+  release(): void {
+    if (this.#hold) this.#close('released', this.host.clock.monotonic());
+  }
+
+  reset(): void {
+    const now = this.host.clock.monotonic();
+    this.#openings = 0;
+    if (this.#state === 'closed') this.#window.clear();
+    else this.#close('reset', now);
+  }
+
+  /** Takes new settings over. State, open-until, permits and the window's totals stay. */
+  configure(settings: BreakerSettings): void {
+    const old = this.#settings;
+    this.#settings = settings;
+    if (settings.windowMs !== old.windowMs || settings.windowCalls !== old.windowCalls)
+      this.#window = reseed(createWindow(settings), this.#window, this.host.clock.monotonic());
+  }
+
+  /** Opens it as if it had just failed, for `openMs`: for restoring a saved state and for tests. */
+  forceOpen(openMs: number, reason: string): void {
+    if (!this.#hold) this.#open(this.host.clock.monotonic(), reason, openMs);
+  }
+
+  /** It takes part in nothing any more; outcomes of calls still running change nothing. */
+  dispose(): void {
+    this.#generation = ++this.#lastTicket;
+    this.#probes = undefined;
+    this.#switch?.shutdown();
+  }
+
+  #tryAcquireUnclosed(now: number): number {
+    this.#refresh(now);
+    if (this.#state === 'closed' || this.#state === 'disabled') return this.#generation;
+    if (this.#state !== 'half-open') return REFUSED;
+
+    const probes = (this.#probes ??= new Map());
+    for (const [permit, leaseEnds] of probes) if (leaseEnds <= now) probes.delete(permit);
+    if (probes.size + this.#probeSuccesses >= this.#settings.halfOpenCalls) return REFUSED;
+    const permit = ++this.#lastTicket;
+    probes.set(permit, now + this.#settings.leaseMs);
+    return permit;
+  }
+
+  #onBadCall(now: number): void {
+    this.#ensureSwitch();
+    if (this.#state !== 'closed') return;
+    const { calls, failures, slowCalls } = this.#window;
+    const { minimumCalls, failureRatio, slowCallRatio, slowCallMs } = this.#settings;
+    if (calls < minimumCalls) return;
+    if (failures >= failureRatio * calls) this.#open(now, `${failures} of ${calls} calls failed`);
+    else if (slowCallMs !== false && slowCalls >= slowCallRatio * calls)
+      this.#open(now, `${slowCalls} of ${calls} calls took longer than ${slowCallMs} ms`);
+  }
+
+  #onProbe(failed: boolean, now: number): void {
+    if (failed) this.#open(now, 'a probe failed');
+    else if (++this.#probeSuccesses >= this.#settings.halfOpenCalls)
+      this.#close(`${this.#probeSuccesses} probes succeeded`, now);
+  }
+
+  /** Does what time alone has decided. */
+  #refresh(now: number): void {
+    if (this.#hold && now >= this.#hold.until) this.#close('the time of the hold is over', now);
+    if (this.#state === 'open' && now >= this.#openUntil)
+      this.#moveTo(this.#switch!.halfOpen(), 'the open time is over');
+  }
+
+  #open(now: number, reason: string, exactMs?: number): void {
+    if (this.#state === 'closed' && now - this.#closedAt >= this.#settings.windowMs) this.#openings = 0;
+    const openMs = exactMs ?? this.#nextOpenMs();
+    this.#openings++;
+    this.#openUntil = now + openMs;
+    this.#moveTo(this.#ensureSwitch().open(), reason, openMs);
+  }
+
+  #close(reason: string, now: number): void {
+    this.#closedAt = now;
+    this.#hold = undefined;
+    this.#moveTo(this.#ensureSwitch().close(), reason);
+    this.#window.clear();
+  }
+
+  #holdAs(state: 'isolated' | 'disabled', reason: string, ttlMs: number): Disposable {
+    const hold: Hold = { reason, until: this.host.clock.monotonic() + ttlMs };
+    this.#hold = hold;
+    if (state === 'isolated') this.#ensureSwitch().open();
+    else this.#ensureSwitch().close();
+    this.#moveTo(state, reason);
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#hold === hold) this.release();
+      },
+    };
+  }
+
+  #moveTo(to: BreakerState, reason: string, openMs?: number): void {
+    const from = this.#state;
+    this.#state = to;
+    this.#generation = ++this.#lastTicket;
+    this.#probes = undefined;
+    this.#probeSuccesses = 0;
+    const { calls, failures } = this.#window;
+    this.host.onTransition(this, { from, to, reason, calls, failures, ...(openMs !== undefined && { openMs }) });
+  }
+
+  /** `openMs`, doubled with each opening in a row, spread so that many instances do not probe at once. */
+  #nextOpenMs(): number {
+    const { openMs, maxOpenMs, openJitterRatio } = this.#settings;
+    const base = Math.min(maxOpenMs, openMs * 2 ** this.#openings);
+    return Math.min(maxOpenMs, base * (1 + openJitterRatio * (2 * this.host.ids.random() - 1)));
+  }
+
+  /** opossum's part is made when it is first needed: most breakers never fail, and it is five times their size. */
+  #ensureSwitch(): OpossumSwitch {
+    return (this.#switch ??= new OpossumSwitch(this.host.name, () => this.#window));
+  }
+}
+
+function createWindow(settings: BreakerSettings): OutcomeWindow {
+  return settings.windowCalls === false ? new TimeWindow(settings.windowMs) : new CountWindow(settings.windowCalls);
+}

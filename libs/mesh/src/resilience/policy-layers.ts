@@ -1,0 +1,135 @@
+import type { PolicyValue } from './policy-description.js';
+import type { KeyedBreakerSettings, PolicySettings } from './policy-settings.js';
+import { OFF_BY_DEFAULT, POLICY_DEFAULTS } from './resilience.constants.js';
+import type { PolicyDeclaration, PolicyOptions } from './resilience.options.js';
+
+/** Values for a policy from one place. */
+export interface PolicyLayer {
+  readonly source: string;
+  readonly values: PolicyOptions | PolicyDeclaration;
+}
+
+/** What can be switched off as a whole with `false`, and on with an object. */
+const PROTECTIONS = ['retry', 'rateLimit', 'bulkhead', 'circuitBreaker', 'hedge'] as const;
+const SWITCHES = new Set<string>([...PROTECTIONS, 'retry.budget']);
+const TIMEOUTS = ['timeoutMs', 'totalTimeoutMs'] as const;
+const PATHS = new Set<string>([...PROTECTIONS, ...TIMEOUTS]);
+
+const BUILT_IN = 'default';
+
+type Entry = Omit<PolicyValue, 'path'>;
+
+/**
+ * The values of one policy, layer upon layer, with the origin of each. Later layers win field by field; `false` only
+ * switches a protection off, so a later layer that switches it on again finds the fields of the earlier ones.
+ */
+export class LayeredPolicy {
+  readonly #fields = new Map<string, Entry>();
+  readonly #switches = new Map<string, Entry>();
+
+  constructor(layers: readonly PolicyLayer[]) {
+    this.#merge(POLICY_DEFAULTS, BUILT_IN, '');
+    for (const protection of OFF_BY_DEFAULT) this.#turn(protection, false, BUILT_IN);
+    for (const layer of layers) this.#apply(layer);
+    // A hedge is a retry that does not wait for the failure: the default retry gives way to it.
+    if (this.isOn('hedge') && this.sourceOf('retry') === BUILT_IN) this.#turn('retry', false, this.sourceOf('hedge'));
+  }
+
+  isOn(protection: string): boolean {
+    return this.#switches.get(protection)?.value === true;
+  }
+
+  get(path: string): unknown {
+    return this.#fields.get(path)?.value;
+  }
+
+  number(path: string): number {
+    return this.get(path) as number;
+  }
+
+  sourceOf(path: string): string {
+    return (this.#fields.get(path) ?? this.#switches.get(path))?.source ?? BUILT_IN;
+  }
+
+  /** Whether somebody wrote the value down. */
+  isExplicit(path: string): boolean {
+    return this.sourceOf(path) !== BUILT_IN;
+  }
+
+  settings(): PolicySettings {
+    const read = <T>(protection: string): T | false => (this.isOn(protection) ? this.#section<T>(protection) : false);
+    const timeoutMs = this.get('timeoutMs') as number | false;
+    const breaker = read<Omit<KeyedBreakerSettings, 'leaseMs'>>('circuitBreaker');
+    return {
+      timeoutMs,
+      totalTimeoutMs: this.get('totalTimeoutMs') as number | false,
+      retry: read('retry'),
+      rateLimit: read('rateLimit'),
+      bulkhead: read('bulkhead'),
+      circuitBreaker: breaker && { ...breaker, leaseMs: Math.max(timeoutMs || 0, breaker.openMs) },
+      hedge: read('hedge'),
+    };
+  }
+
+  /** Every value that has an effect, and every protection that is off. */
+  values(): PolicyValue[] {
+    const off = [...this.#switches].filter(([, { value }]) => value === false);
+    const fields = [...this.#fields].filter(([path]) => {
+      const section = path.slice(0, path.lastIndexOf('.'));
+      return section === '' || off.every(([name]) => section !== name && !section.startsWith(`${name}.`));
+    });
+    return [...fields, ...off].map(([path, entry]) => ({ path, ...entry })).sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  /** The values that differ from those of an earlier version. */
+  changesSince(earlier: LayeredPolicy): { path: string; from: unknown; to: unknown }[] {
+    const before = new Map(earlier.values().map(({ path, value }) => [path, value]));
+    const after = new Map(this.values().map(({ path, value }) => [path, value]));
+    return [...new Set([...before.keys(), ...after.keys()])]
+      .filter((path) => before.get(path) !== after.get(path))
+      .map((path) => ({ path, from: before.get(path), to: after.get(path) }));
+  }
+
+  #apply({ source, values }: PolicyLayer): void {
+    if ((values as PolicyDeclaration).onlyNamed) {
+      for (const protection of PROTECTIONS)
+        if (values[protection] === undefined) this.#turn(protection, false, `${source} names only its own`);
+      for (const timeout of TIMEOUTS)
+        if (values[timeout] === undefined)
+          this.#fields.set(timeout, { value: false, source: `${source} names only its own` });
+    }
+    this.#merge(values, source, '');
+    // Who asks for a time window no longer wants the count window of an earlier layer.
+    const { circuitBreaker } = values;
+    if (circuitBreaker && circuitBreaker.windowMs !== undefined && circuitBreaker.windowCalls === undefined)
+      this.#fields.set('circuitBreaker.windowCalls', { value: false, source });
+  }
+
+  #merge(values: object, source: string, prefix: string): void {
+    for (const [key, value] of Object.entries(values) as [string, unknown][]) {
+      const path = prefix + key;
+      if (value === undefined || (prefix === '' && !PATHS.has(path))) continue;
+      if (!SWITCHES.has(path)) this.#fields.set(path, { value, source });
+      else if (value === false) this.#turn(path, false, source);
+      else {
+        this.#turn(path, true, source);
+        this.#merge(value as object, source, `${path}.`);
+      }
+    }
+  }
+
+  #turn(protection: string, on: boolean, source: string): void {
+    this.#switches.set(protection, { value: on, source });
+  }
+
+  #section<T>(protection: string): T {
+    const section: Record<string, unknown> = {};
+    const prefix = `${protection}.`;
+    for (const [path, { value }] of this.#fields) {
+      const field = path.slice(prefix.length);
+      if (path.startsWith(prefix) && !field.includes('.')) section[field] = value;
+    }
+    if (protection === 'retry') section['budget'] = this.isOn('retry.budget') && this.#section('retry.budget');
+    return section as T;
+  }
+}

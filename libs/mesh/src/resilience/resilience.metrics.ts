@@ -1,0 +1,47 @@
+import type { Counter, Gauge, Histogram, MetricFamily, MetricsClient } from '../core/metrics.port.js';
+import type { BreakerState } from '../core/policy.port.js';
+
+/** The metric families of the room. Keys of keyed breakers are never labels. */
+export class ResilienceMetrics {
+  readonly calls: MetricFamily<'policy' | 'outcome', Counter>;
+  readonly durations: MetricFamily<'policy', Histogram>;
+  readonly retries: MetricFamily<'policy', Counter>;
+  readonly hedges: MetricFamily<'policy', Counter>;
+  readonly transitions: MetricFamily<'policy' | 'from' | 'to', Counter>;
+  readonly states: MetricFamily<'policy' | 'state', Gauge>;
+
+  constructor(metrics: MetricsClient) {
+    this.calls = metrics.counter({
+      name: 'mesh_calls_total',
+      help: 'Calls through a policy, by how they ended.',
+      labels: ['policy', 'outcome'],
+    });
+    this.durations = metrics.histogram({
+      name: 'mesh_call_duration_seconds',
+      help: 'How long the protected functions ran, each attempt for itself; refused calls are not in it.',
+      labels: ['policy'],
+    });
+    this.retries = metrics.counter({
+      name: 'mesh_retries_total',
+      help: 'Attempts after the first one.',
+      labels: ['policy'],
+    });
+    this.hedges = metrics.counter({
+      name: 'mesh_hedges_total',
+      help: 'Extra attempts beside a slow one.',
+      labels: ['policy'],
+    });
+    this.transitions = metrics.counter({
+      name: 'mesh_breaker_transitions_total',
+      help: 'State changes of circuit breakers.',
+      labels: ['policy', 'from', 'to'],
+    });
+    this.states = metrics.gauge({
+      name: 'mesh_breaker_state',
+      help: 'How many breakers of the policy are in the state.',
+      labels: ['policy', 'state'],
+    });
+  }
+}
+
+export const BREAKER_STATES: readonly BreakerState[] = ['closed', 'open', 'half-open', 'isolated', 'disabled'];
