@@ -1,0 +1,95 @@
+import type { CacheManagerOptions } from '@nestjs/cache-manager';
+import { Keyv, type KeyvStoreAdapter, type StoredData } from 'keyv';
+import { MeshConfigError } from '../core/mesh.errors.js';
+import type { CacheClient } from '../core/cache.port.js';
+
+/** The namespace that `CACHE_MANAGER` reads and writes. */
+export const CACHE_MANAGER_NAMESPACE = 'cache-manager';
+
+/**
+ * Options for `CacheModule.registerAsync` that put the mesh's cache behind `CACHE_MANAGER`: what is injected by that
+ * token gets the bounds, timeouts and numbers of this one. A ttl that nobody gives means what it means there: until
+ * evicted.
+ * @throws {MeshConfigError} when the installed Keyv is not of major version 5.
+ */
+export function cacheModuleOptions(cache: CacheClient): CacheManagerOptions {
+  const keyv = new Keyv(new MeshKeyvStore(cache.namespace(CACHE_MANAGER_NAMESPACE)), { useKeyPrefix: false });
+  // Values stay objects: they are not sent anywhere, and Keyv's JSON would cost ten times the hit.
+  keyv.serialize = undefined;
+  keyv.deserialize = undefined;
+  refuseKeyv6([keyv]);
+  return { stores: [keyv] };
+}
+
+/**
+ * Refuses stores of Keyv 6, with which cache-manager 7 never has a hit and says nothing.
+ * @throws {MeshConfigError} naming what to install.
+ */
+export function refuseKeyv6(stores: readonly unknown[]): void {
+  for (const store of stores) {
+    if (!isKeyv(store) || 'opts' in store) continue;
+    throw new MeshConfigError(
+      'A store of Keyv 6 can not work with cache-manager 7: wrap() would run its function at every call. Install Keyv 5: npm i "keyv@>=5.6 <6" @keyv/redis@5',
+    );
+  }
+}
+
+/** Both majors name their class so and have these methods; only 5 keeps its options in `opts`. */
+function isKeyv(store: unknown): store is object {
+  const { constructor, getMany, setMany } = (store ?? {}) as { [name: string]: unknown } & object;
+  return (
+    typeof constructor === 'function' &&
+    constructor.name === 'Keyv' &&
+    typeof getMany === 'function' &&
+    typeof setMany === 'function'
+  );
+}
+
+/** A namespace of the mesh's cache as a store of Keyv. */
+class MeshKeyvStore implements KeyvStoreAdapter {
+  readonly opts = {};
+  namespace?: string | undefined;
+
+  constructor(private readonly cache: CacheClient) {}
+
+  get<Value>(key: string): Promise<StoredData<Value> | undefined> {
+    return this.cache.get<StoredData<Value>>(key);
+  }
+
+  async getMany<Value>(keys: string[]): Promise<StoredData<Value | undefined>[]> {
+    const found = await this.cache.getMany<StoredData<Value>>(keys);
+    return keys.map((key) => found.get(key)) as StoredData<Value | undefined>[];
+  }
+
+  async set(key: string, value: unknown, ttlMs?: number): Promise<boolean> {
+    // A negative ttl is how cache-manager's users say "not at all".
+    if (ttlMs !== undefined && ttlMs < 0) return this.delete(key);
+    await this.cache.set(key, value, { ttlMs: ttlMs === undefined ? 'forever' : Math.max(1, ttlMs), graceMs: 0 });
+    return true;
+  }
+
+  delete(key: string): Promise<boolean> {
+    return this.cache.delete(key);
+  }
+
+  async deleteMany(keys: string[]): Promise<boolean> {
+    await this.cache.deleteMany(keys);
+    return true;
+  }
+
+  clear(): Promise<void> {
+    return this.cache.clear();
+  }
+
+  async has(key: string): Promise<boolean> {
+    const lookup = await this.cache.entry(key);
+    return lookup.found && lookup.state === 'fresh';
+  }
+
+  on(): this {
+    return this;
+  }
+
+  /** CacheModule disconnects its stores while HTTP requests still run: the mesh closes its cache itself, later. */
+  async disconnect(): Promise<void> {}
+}
