@@ -1,5 +1,6 @@
-import type { HttpAdapterHost } from '@nestjs/core';
+import type { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import type { CallContexts } from '../core/call-context.js';
+import { ComponentExplorer } from './component.explorer.js';
 import { HttpIntake } from './http.intake.js';
 import { LifecycleManager, type LifecycleDependencies } from './lifecycle.manager.js';
 import { MeshLifecycle } from './mesh-lifecycle.js';
@@ -9,6 +10,7 @@ import { ShutdownSequence } from './shutdown.sequence.js';
 export interface LifecycleRoomDependencies extends LifecycleDependencies {
   readonly contexts: CallContexts;
   readonly adapterHost: HttpAdapterHost;
+  readonly modules: ModulesContainer;
 }
 
 export interface LifecycleRoom {
@@ -24,5 +26,7 @@ export function buildLifecycle(deps: LifecycleRoomDependencies): LifecycleRoom {
   const intake = new HttpIntake({ contexts, clock, ids, events });
   intake.install(adapterHost);
   sequence.addDrainable(intake);
-  return { lifecycle: new MeshLifecycle({ manager, sequence, clock, events, terminationListeners }), intake };
+  const explorer = new ComponentExplorer(deps.modules);
+  const declared = () => explorer.explore();
+  return { lifecycle: new MeshLifecycle({ manager, sequence, clock, events, declared, terminationListeners }), intake };
 }

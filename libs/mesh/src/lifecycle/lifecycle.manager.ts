@@ -67,9 +67,12 @@ export class LifecycleManager {
     this.#lifetime.abort(reason);
   }
 
-  /** Lets every component finish its work, all together. Resolves with the names of those that did not in time. */
-  async drain(budget: Budget, signal: AbortSignal): Promise<readonly string[]> {
-    return failedNames(this.#components, (component) => component.drain(budget, signal));
+  /**
+   * Lets every component finish its work, each after those that depend on it: their work may still call it. Resolves with
+   * the names of those that did not finish in time.
+   */
+  drain(budget: Budget, signal: AbortSignal): Promise<readonly string[]> {
+    return this.#inReverse((component) => component.drain(budget, signal));
   }
 
   /** Stops every component after those that depend on it. Resolves with the names of those that failed to. */
@@ -195,19 +198,27 @@ export class LifecycleManager {
   }
 
   async #stopAll(budget: Budget, reason: StopContext['reason']): Promise<readonly string[]> {
-    const graph = this.#graph;
     if (!this.#lifetime.signal.aborted) this.#lifetime.abort(new Error('The application stops.'));
-    if (!graph) return [];
     await Promise.all(this.#retries);
-    const stopped = new Map<string, Promise<boolean>>();
+    return this.#inReverse((component) => component.stop(budget, reason));
+  }
+
+  /** Runs a step of every component after that of its dependents. Resolves with the names of those in which it failed. */
+  async #inReverse(step: (component: ManagedComponent) => Promise<boolean>): Promise<readonly string[]> {
+    const graph = this.#graph;
+    // Without a valid graph nothing has ever started.
+    if (!graph) return [];
+    const outcomes = new Map<string, Promise<boolean>>();
     for (const name of graph.order.toReversed()) {
-      const dependents = graph.dependentsOf(name).map((dependent) => stopped.get(dependent));
-      stopped.set(
+      const dependents = graph.dependentsOf(name).map((dependent) => outcomes.get(dependent));
+      outcomes.set(
         name,
-        Promise.all(dependents).then(() => this.#find(name).stop(budget, reason)),
+        Promise.all(dependents).then(() => step(this.#find(name))),
       );
     }
-    return failedNames(this.#components, ({ name }) => stopped.get(name)!);
+    const failed: string[] = [];
+    for (const { name } of this.#components) if (!(await outcomes.get(name))) failed.push(name);
+    return failed;
   }
 
   #tooSlow(totalMs: number): ComponentStartError {
@@ -227,14 +238,4 @@ export class LifecycleManager {
     this.#graph ??= new ComponentGraph(this.#components);
     return this.#graph;
   }
-}
-
-async function failedNames(
-  components: readonly ManagedComponent[],
-  step: (component: ManagedComponent) => Promise<boolean>,
-): Promise<readonly string[]> {
-  const outcomes = await Promise.all(
-    components.map(async (component) => ({ name: component.name, ok: await step(component) })),
-  );
-  return outcomes.filter(({ ok }) => !ok).map(({ name }) => name);
 }

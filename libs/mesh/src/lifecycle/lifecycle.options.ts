@@ -31,15 +31,20 @@ const shutdownSchema = z
       .default('kubernetes')
       .describe('When the pre-stop delay applies. `never` if the pod spec has a preStop sleep of its own.'),
     intakeMs: ms('How long requests on open connections are still taken while listening stops, in ms.', 100),
-    drainMs: ms('How long the work in flight may take to finish, in ms.', 10_000),
-    hurriedDrainMs: ms('What is left of the drain after a second signal, in ms.', 1_000),
+    drainMs: ms('How long the work in flight may take to finish, in ms: requests first, then components.', 10_000),
+    hurriedDrainMs: ms(
+      'What is left of a drain after a second signal, in ms; and the least that components have for theirs.',
+      1_000,
+    ),
     abortMs: ms('How long aborted work may take to give up before its connections are closed, in ms.', 1_000),
     componentMs: ms('How long one component may take to stop, in ms, unless it says otherwise.', 5_000),
     flushMs: ms('How long the last log lines may take to be written, in ms.', 500),
   })
   .superRefine((shutdown, context) => {
-    const { preStop, preStopMs, intakeMs, drainMs, abortMs, componentMs, flushMs, totalMs } = shutdown;
-    const phases = (preStop === 'never' ? 0 : preStopMs) + intakeMs + drainMs + abortMs + componentMs + flushMs;
+    const { preStop, preStopMs, intakeMs, drainMs, hurriedDrainMs, abortMs, componentMs, flushMs, totalMs } = shutdown;
+    // Components have at least `hurriedDrainMs` for their drain, even when the work from outside took all of `drainMs`.
+    const drains = drainMs + hurriedDrainMs;
+    const phases = (preStop === 'never' ? 0 : preStopMs) + intakeMs + drains + abortMs + componentMs + flushMs;
     if (phases <= totalMs) return;
     context.addIssue({
       code: 'custom',

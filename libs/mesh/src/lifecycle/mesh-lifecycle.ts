@@ -24,6 +24,8 @@ export interface MeshLifecycleDependencies {
   readonly sequence: ShutdownSequence;
   readonly clock: Clock;
   readonly events: MeshEvents;
+  /** The components that the application declares; asked once, when all its providers exist. */
+  readonly declared: () => readonly MeshComponent[];
   /** How many listeners the process has for SIGTERM: without one, a signal ends it at once and nothing drains. */
   readonly terminationListeners: () => number;
 }
@@ -155,8 +157,10 @@ export class MeshLifecycle {
   async #startWave(wave: StartWave, checkpoint: Checkpoint): Promise<void> {
     // Nest 12.1 runs every init hook twice when a microservice is first initialised and then listens.
     if (this.#phase !== 'starting') return;
+    const first = this.#reached === 'none';
     await this.#checkpoint(checkpoint);
     try {
+      if (first) for (const component of this.#deps.declared()) this.register(component);
       await this.#deps.manager.start(wave);
     } catch (error) {
       if (this.#stopReason === undefined) {

@@ -5,7 +5,7 @@ import { Budget } from './budget.js';
 import type { Drainable } from './drainable.js';
 import type { LifecycleManager } from './lifecycle.manager.js';
 import type { LifecycleOptions } from './lifecycle.options.js';
-import { runStep } from './step.js';
+import { runStep, unlessAborted } from './step.js';
 
 export interface ShutdownDependencies {
   readonly options: LiveOptions<LifecycleOptions>;
@@ -32,7 +32,7 @@ export class ShutdownSequence {
   readonly #overruns: OnOverrun[] = [];
   readonly #hurry = new AbortController();
   readonly #abort = new AbortController();
-  #phase: ShutdownPhase = 'pre-stop';
+  #phase: ShutdownPhase = 'start';
   #budget: Budget | undefined;
   #watchdog: Timer | undefined;
   #draining: Promise<void> | undefined;
@@ -132,7 +132,7 @@ export class ShutdownSequence {
     const { drainMs, hurriedDrainMs } = this.#options;
     const drainBudget = new Budget(this.#deps.clock, budget.clip(drainMs));
     const outside = await this.#limited(drainBudget.remainingMs, async (signal) => {
-      const outcomes = await Promise.allSettled(this.#drainables.map((drainable) => drainable.drained(signal)));
+      const outcomes = await this.#allDrained(signal);
       return this.#drainables.filter((_, index) => outcomes[index]!.status === 'rejected').map(({ name }) => name);
     });
     const restMs = budget.clip(Math.max(drainBudget.remainingMs, hurriedDrainMs));
@@ -146,11 +146,15 @@ export class ShutdownSequence {
     const busy = this.#drainables.filter(({ inFlight }) => inFlight > 0).map(({ name }) => name);
     this.#abort.abort(new Error('The application stops and the time to finish is over.'));
     await this.#limited(budget.clip(this.#options.abortMs), async (signal) => {
-      await Promise.allSettled(this.#drainables.map((drainable) => drainable.drained(signal)));
+      await this.#allDrained(signal);
       return [];
     });
     for (const drainable of this.#drainables) drainable.abort?.();
     return busy;
+  }
+
+  #allDrained(signal: AbortSignal): Promise<PromiseSettledResult<void>[]> {
+    return Promise.allSettled(this.#drainables.map((drainable) => unlessAborted(drainable.drained(signal), signal)));
   }
 
   async #flush(budget: Budget): Promise<readonly string[]> {
@@ -212,8 +216,8 @@ export class ShutdownSequence {
       ...this.#deps.manager.busy().map((component) => `component ${component}`),
       ...work.map(({ name, inFlight }) => `${inFlight} in flight in ${name}`),
     ];
-    if (hanging.length === 0)
-      hanging.push(this.#phase === 'hooks' ? "a shutdown hook of the application's own code" : this.#phase);
+    if (this.#phase === 'start') hanging.push("a start hook of the application's own code");
+    if (this.#phase === 'hooks') hanging.push("a shutdown hook of the application's own code");
     const overrun = { totalMs: this.#options.totalMs, phase: this.#phase, hanging };
     this.#deps.events.emit('lifecycle.overrun', overrun);
     for (const callback of this.#overruns) callback(overrun);
