@@ -78,6 +78,12 @@ export class HttpIntake implements Drainable {
     for (const response of this.#open) askToReconnect(response);
   }
 
+  connected(): Promise<boolean> {
+    const server = this.#server;
+    if (!server?.listening || !server.getConnections) return Promise.resolve(false);
+    return new Promise((resolve) => server.getConnections?.((error, count) => resolve(error !== null || count > 0)));
+  }
+
   stopIntake(): void {
     if (this.#closedIntake) return;
     this.#closedIntake = true;

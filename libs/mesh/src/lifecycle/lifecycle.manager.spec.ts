@@ -153,6 +153,15 @@ describe('LifecycleManager with a required component that fails', () => {
     expect(bench.journal).toContain('10 stoped broker');
   });
 
+  it('stops the mesh too when the graph turns out wrong between the waves', async () => {
+    const bench = new LifecycleBench();
+    bench.manager.register(bench.component('broker'), 'mesh');
+    await settle(bench, bench.manager.start('mesh'), 10);
+    bench.manager.register(bench.component('ledger', {}, { dependsOn: ['nobody'] }));
+    expect((await settle(bench, bench.manager.start('application'))).status).toBe('rejected');
+    expect(bench.journal).toContain('10 stoped broker');
+  });
+
   it('gives up when the start as a whole takes too long, naming who is not up', async () => {
     const bench = new LifecycleBench({ start: { totalMs: 500 } });
     bench.manager.register(bench.component('quick'), 'mesh');

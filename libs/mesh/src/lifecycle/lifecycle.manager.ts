@@ -29,6 +29,7 @@ export class LifecycleManager {
   readonly #retries = new Set<Promise<void>>();
   /** Aborts whatever still starts: when the start is called off, and when the stop begins. */
   readonly #lifetime = new AbortController();
+  /** The last valid one: what it does not have yet has not started. */
   #graph: ComponentGraph | undefined;
   #startSpentMs = 0;
   #stopping: Promise<readonly string[]> | undefined;
@@ -48,7 +49,6 @@ export class LifecycleManager {
           'Register it in a constructor or in onModuleInit.',
       );
     this.#components.push(new ManagedComponent(component, wave, this.#deps));
-    this.#graph = undefined;
   }
 
   /**
@@ -99,6 +99,15 @@ export class LifecycleManager {
   }
 
   async #startWave(wave: StartWave): Promise<void> {
+    try {
+      await this.#runWave(wave);
+    } catch (error) {
+      await this.stop(new Budget(this.#deps.clock, this.#deps.options.current.shutdown.totalMs), 'rollback');
+      throw error;
+    }
+  }
+
+  async #runWave(wave: StartWave): Promise<void> {
     const graph = this.#validGraph();
     const { clock, options } = this.#deps;
     this.#lifetime.signal.throwIfAborted();
@@ -122,9 +131,7 @@ export class LifecycleManager {
     limit.cancel();
     this.#lifetime.signal.removeEventListener('abort', callOff);
     this.#startSpentMs += clock.monotonic() - startedAt;
-    if (!run.signal.aborted) return;
-    await this.stop(new Budget(clock, options.current.shutdown.totalMs), 'rollback');
-    throw run.signal.reason;
+    run.signal.throwIfAborted();
   }
 
   /** Never rejects: a failure that counts aborts `run`, whose reason the wave then throws. */
@@ -206,7 +213,6 @@ export class LifecycleManager {
   /** Runs a step of every component after that of its dependents. Resolves with the names of those in which it failed. */
   async #inReverse(step: (component: ManagedComponent) => Promise<boolean>): Promise<readonly string[]> {
     const graph = this.#graph;
-    // Without a valid graph nothing has ever started.
     if (!graph) return [];
     const outcomes = new Map<string, Promise<boolean>>();
     for (const name of graph.order.toReversed()) {
@@ -235,7 +241,7 @@ export class LifecycleManager {
   }
 
   #validGraph(): ComponentGraph {
-    this.#graph ??= new ComponentGraph(this.#components);
+    if (this.#graph?.order.length !== this.#components.length) this.#graph = new ComponentGraph(this.#components);
     return this.#graph;
   }
 }

@@ -122,7 +122,8 @@ export class ShutdownSequence {
 
   /** Requests that are on their way over open connections still arrive; what answers them asks for a new connection. */
   async #stopIntake(budget: Budget): Promise<readonly string[]> {
-    if (this.#drainables.length > 0) await this.#pause(budget, this.#options.intakeMs);
+    const connected = await Promise.all(this.#drainables.map((drainable) => drainable.connected?.() ?? true));
+    if (connected.includes(true)) await this.#pause(budget, this.#options.intakeMs);
     const outcomes = await Promise.allSettled(this.#drainables.map(async (drainable) => drainable.stopIntake?.()));
     return this.#drainables.filter((_, index) => outcomes[index]!.status === 'rejected').map(({ name }) => name);
   }
