@@ -8,9 +8,20 @@ export interface FinishedRequest {
   readonly durationMs: number;
 }
 
-/** Is told of inbound HTTP requests by the intake. Runs on every request: cheap, and it never throws. */
+/** Is told of inbound HTTP requests by the intake, in their call context. Runs on every request: cheap, and never throws. */
 export interface HttpObserver {
-  requestStarted?(): void;
-  /** Once for each `requestStarted`. */
   requestFinished(request: FinishedRequest): void;
+}
+
+/**
+ * The template of the route that serves a request: the adapter's own object, once its router has run. Works on what
+ * Express (`request.route.path`) and Fastify (`request.routeOptions.url`) leave there.
+ */
+export function routeTemplate(request: object): string | undefined {
+  const { route, routeOptions } = request as {
+    readonly route?: { readonly path?: unknown };
+    readonly routeOptions?: { readonly url?: unknown };
+  };
+  const template = routeOptions?.url ?? route?.path;
+  return typeof template === 'string' ? template : undefined;
 }

@@ -3,16 +3,8 @@ import { fixedOptions } from '../core/live-options.js';
 import { type MeshEventMap, MeshEvents } from '../core/mesh.events.js';
 import { VirtualClock } from '../testing/virtual-clock.js';
 import { EventLog } from './event-log.js';
-import { type LogFields, type LogLevel, LogSink } from './log-sink.js';
+import { MemorySink } from './logging.fixture.js';
 import { loggingSchema } from './logging.options.js';
-
-class MemorySink extends LogSink {
-  readonly lines: { level: LogLevel; message: string; fields: LogFields }[] = [];
-  override write(level: LogLevel, fields: LogFields, message: string): void {
-    this.lines.push({ level, fields, message });
-  }
-  override async flush(): Promise<void> {}
-}
 
 function setup(options: { repeatWindowMs?: number } = {}) {
   const events = new MeshEvents();

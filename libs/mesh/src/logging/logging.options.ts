@@ -15,6 +15,10 @@ export const loggingSchema = z
       .describe(
         'How long, in milliseconds, an event that repeats is counted instead of written again, 0-3,600,000; 0 writes every event.',
       ),
+    accessLog: z
+      .boolean()
+      .default(true)
+      .describe('Whether a line is written for each HTTP request: info, and error from status 500.'),
     redact: z
       .array(z.string().min(1).max(100))
       .default([])

@@ -8,7 +8,7 @@ import { fixedOptions } from '../core/live-options.js';
 import { ServiceInfo } from '../core/service-info.js';
 import { LogSink } from './log-sink.js';
 import { loggingSchema } from './logging.options.js';
-import { meshLoggerModule, PinoLog } from './pino.adapter.js';
+import { type LoggingMode, meshLoggerModule, PinoLog } from './pino.adapter.js';
 
 class Lines {
   readonly lines: string[] = [];
@@ -37,19 +37,35 @@ class Greeter {
   }
 }
 
+class ChosenLogger extends ConsoleLogger {
+  readonly seen: unknown[] = [];
+  override log(message: unknown) {
+    this.seen.push(message);
+  }
+}
+
 function setup(name: string, options: Record<string, unknown> = {}) {
   const out = new Lines();
   const contexts = new CallContexts();
+  const service = new ServiceInfo(name, `${name}-1`);
   const log = new PinoLog({
     options: fixedOptions(loggingSchema.parse(options)),
-    service: new ServiceInfo(name, `${name}-1`),
+    service,
     contexts,
     clock: new SystemClock(),
     destination: out,
   });
-  @Module({ providers: [{ provide: PinoLog, useValue: log }], exports: [PinoLog] })
+  const kernel = [
+    { provide: PinoLog, useValue: log },
+    { provide: ServiceInfo, useValue: service },
+    { provide: CallContexts, useValue: contexts },
+  ];
+  @Module({ providers: kernel, exports: [PinoLog, ServiceInfo, CallContexts] })
   class Kernel {}
-  const mesh = () => ({ module: MeshStub, imports: [Kernel, meshLoggerModule([Kernel])] });
+  const mesh = (mode: LoggingMode = 'own') => ({
+    module: MeshStub,
+    imports: [Kernel, meshLoggerModule([Kernel], mode)],
+  });
   class MeshStub {}
   return { out, contexts, log, mesh };
 }
@@ -205,15 +221,45 @@ describe('meshLoggerModule', () => {
     }
   });
 
+  it("writes the mesh's lines through the application's logger in the mode existing", async () => {
+    const { out, mesh, contexts } = setup('shop');
+    const chosen = new ChosenLogger();
+    Logger.overrideLogger(chosen);
+    @Module({ imports: [mesh('existing')] })
+    class App {}
+    const app = await NestFactory.createApplicationContext(App);
+    contexts.run(CONTEXT, () => app.get(LogSink).write('info', { event: 'x', token: 'planted' }, 'hello'));
+    expect(chosen.seen.at(-1)).toEqual({
+      service: 'shop',
+      instance: 'shop-1',
+      correlationId: 'c-1',
+      traceId: expect.any(String),
+      spanId: expect.any(String),
+      event: 'x',
+      token: '[redacted]',
+      msg: 'hello',
+    });
+    expect(out.lines).toEqual([]);
+    await app.close();
+  });
+
+  it('writes nothing in the mode false', async () => {
+    const { out, mesh } = setup('shop');
+    const chosen = new ChosenLogger();
+    Logger.overrideLogger(chosen);
+    @Module({ imports: [mesh(false)] })
+    class App {}
+    const app = await NestFactory.createApplicationContext(App);
+    const before = chosen.seen.length;
+    app.get(LogSink).write('error', {}, 'hello');
+    expect(chosen.seen).toHaveLength(before);
+    expect(out.lines).toEqual([]);
+    await app.close();
+  });
+
   it('leaves a logger alone that the application chose', async () => {
     const { out, mesh } = setup('shop');
-    class Chosen extends ConsoleLogger {
-      readonly seen: unknown[] = [];
-      override log(message: unknown) {
-        this.seen.push(message);
-      }
-    }
-    const chosen = new Chosen();
+    const chosen = new ChosenLogger();
     Logger.overrideLogger(chosen);
     const app = await boot([mesh()], false);
     app.get(Greeter).greet();

@@ -1,13 +1,22 @@
-import { ConsoleLogger, type DynamicModule, Inject, Logger as NestLogger, Module, Scope } from '@nestjs/common';
+import {
+  ConsoleLogger,
+  type DynamicModule,
+  Inject,
+  Logger as NestLogger,
+  Module,
+  type Provider,
+  Scope,
+} from '@nestjs/common';
 import { Logger as PinoNestLogger, LoggerModule, PARAMS_PROVIDER_TOKEN, type Params, PinoLogger } from 'nestjs-pino';
 import { type DestinationStream, type Logger as Pino, pino, stdSerializers, symbols } from 'pino';
-import type { CallContexts } from '../core/call-context.js';
+import { CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
 import type { LiveOptions } from '../core/live-options.js';
-import type { ServiceInfo } from '../core/service-info.js';
+import { ServiceInfo } from '../core/service-info.js';
 import { callLogFields } from './call-log-fields.js';
 import { type LogFields, type LogLevel, LogSink } from './log-sink.js';
 import type { LoggingOptions } from './logging.options.js';
+import { NestLogSink } from './nest-log.sink.js';
 import { Redaction } from './redaction.js';
 
 export interface PinoLogDependencies {
@@ -30,19 +39,20 @@ export class PinoLog extends LogSink {
   readonly #clock: Clock;
   readonly #contexts: CallContexts;
   readonly #redaction: Redaction;
-  readonly #unsubscribe: () => void;
+  readonly #base: LogFields;
 
   constructor({ options, service, contexts, clock, destination }: PinoLogDependencies) {
     super();
     this.options = options;
     this.#clock = clock;
-    this.#contexts = contexts;
-    const redaction = (this.#redaction = new Redaction(options.current.redact));
     const { name, instance, version } = service;
+    this.#contexts = contexts;
+    this.#base = { service: name, instance, ...(version !== undefined && { version }) };
+    const redaction = (this.#redaction = new Redaction(options.current.redact));
     this.pino = pino(
       {
         level: options.current.level,
-        base: { service: name, instance, ...(version !== undefined && { version }) },
+        base: this.#base,
         mixin: () => callLogFields(contexts),
         formatters: {
           level: (label) => ({ level: label }),
@@ -61,7 +71,7 @@ export class PinoLog extends LogSink {
     this.pino.child = function (this: Pino, bindings: object, ...rest: unknown[]) {
       return child.apply(this, [redaction.fields(bindings), ...rest] as never);
     } as typeof child;
-    this.#unsubscribe = options.onChange((next) => {
+    options.onChange((next) => {
       this.pino.level = next.level;
     });
   }
@@ -76,7 +86,7 @@ export class PinoLog extends LogSink {
 
   /** The fields as a line of ours would carry them, redacted: for a logger that knows neither service nor call. */
   complete(fields: LogFields): LogFields {
-    return this.#redaction.fields({ ...this.pino.bindings(), ...callLogFields(this.#contexts), ...fields });
+    return this.#redaction.fields({ ...this.#base, ...callLogFields(this.#contexts), ...fields });
   }
 
   /** Flushes any pino logger: {@link flush} for one that the host configured. */
@@ -96,12 +106,9 @@ export class PinoLog extends LogSink {
       });
     });
   }
-
-  /** Stops following the options. Lines can still be written. */
-  stop(): void {
-    this.#unsubscribe();
-  }
 }
+
+type Imports = NonNullable<DynamicModule['imports']>;
 
 const HOST_PARAMS = Symbol('nestjs-mesh: parameters of the LoggerModule that the host imports');
 
@@ -119,6 +126,9 @@ const HOST_PARAMS = Symbol('nestjs-mesh: parameters of the LoggerModule that the
 class HostLoggerModule {}
 
 @Module({})
+class LogSinkModule {}
+
+@Module({})
 class MeshLoggerModule {
   constructor(
     @Inject(PinoNestLogger) logger: PinoNestLogger,
@@ -129,14 +139,20 @@ class MeshLoggerModule {
   }
 }
 
+/** `own`: our pino logger; `existing`: the logger that the application gave to Nest; `false`: the mesh writes no lines. */
+export type LoggingMode = 'own' | 'existing' | false;
+
 /**
- * nestjs-pino over the application's {@link PinoLog}: `Logger`, `PinoLogger` and `@InjectPinoLogger` work everywhere, and
- * `LogSink` is exported for the mesh's own lines. There is no middleware: the call context comes from the request hook.
+ * The `LogSink` of the mesh's own lines, and in the mode `own` nestjs-pino over the application's {@link PinoLog}: `Logger`, `PinoLogger` and `@InjectPinoLogger` work everywhere.
+ * There is no middleware: the call context comes from the request hook.
  *
  * When the host imports nestjs-pino's `LoggerModule` itself, its parameters win and all of this logs through its logger.
  * @param imports modules that export `PinoLog`, `ServiceInfo` and `CallContexts`, unless those are global.
  */
-export function meshLoggerModule(imports: NonNullable<DynamicModule['imports']> = []): DynamicModule {
+export function meshLoggerModule(imports: Imports = [], mode: LoggingMode = 'own'): DynamicModule {
+  if (mode === false) return sinkModule(imports, { provide: LogSink, useClass: SilentSink });
+  if (mode === 'existing')
+    return sinkModule(imports, { provide: LogSink, inject: [ServiceInfo, CallContexts], useFactory: existingSink });
   const module = LoggerModule.forRootAsync({
     imports: [HostLoggerModule, ...imports],
     inject: [HOST_PARAMS, PinoLog],
@@ -198,6 +214,19 @@ class HostPinoSink extends LogSink {
   override flush(timeoutMs: number): Promise<void> {
     return this.#log.flushPino(this.#host.logger, timeoutMs);
   }
+}
+
+class SilentSink extends LogSink {
+  override write(): void {}
+  override async flush(): Promise<void> {}
+}
+
+function existingSink(service: ServiceInfo, contexts: CallContexts): LogSink {
+  return new NestLogSink(service, contexts);
+}
+
+function sinkModule(imports: Imports, sink: Provider): DynamicModule {
+  return { module: LogSinkModule, global: true, imports, providers: [sink], exports: [LogSink] };
 }
 
 function chooseSink(log: PinoLog, pinoLogger: PinoLogger, host: Params | null): LogSink {

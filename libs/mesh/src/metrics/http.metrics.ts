@@ -1,5 +1,5 @@
 import type { FinishedRequest, HttpObserver } from '../core/http-observer.port.js';
-import type { Gauge, Histogram, MetricFamily, MetricsClient } from '../core/metrics.port.js';
+import type { Histogram, MetricFamily, MetricsClient } from '../core/metrics.port.js';
 import { OVERFLOW_LABEL } from './metrics.constants.js';
 
 /** Methods that have a series of their own: a client may send any word as its method. */
@@ -19,7 +19,6 @@ type Label = 'method' | 'route' | 'status';
  */
 export class HttpMetrics implements HttpObserver {
   readonly #durations: MetricFamily<Label, Histogram>;
-  readonly #inFlight: Gauge;
   /** For each route the handles by method and status class. */
   readonly #routes = new Map<string, (Histogram | undefined)[]>();
 
@@ -29,17 +28,9 @@ export class HttpMetrics implements HttpObserver {
       help: 'How long inbound HTTP requests took, by route template and status class.',
       labels: ['method', 'route', 'status'],
     });
-    this.#inFlight = metrics
-      .gauge({ name: 'mesh_http_requests_in_flight', help: 'Inbound HTTP requests without a finished response.' })
-      .with({});
-  }
-
-  requestStarted(): void {
-    this.#inFlight.inc();
   }
 
   requestFinished({ method, route = UNMATCHED_ROUTE, status, durationMs }: FinishedRequest): void {
-    this.#inFlight.dec();
     const handles = this.#routes.get(route) ?? this.#addRoute(route);
     const known = METHODS.indexOf(method as (typeof METHODS)[number]);
     const statusClass = status >= 100 && status < 600 ? Math.trunc(status / 100) : 0;
