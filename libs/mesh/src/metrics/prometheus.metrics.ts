@@ -17,6 +17,13 @@ import { CounterCell, GaugeCell, HistogramCell } from './metric-cells.js';
 import type { MetricsOptions } from './metrics.options.js';
 import type { ForeignMetrics } from './prom-client.adapter.js';
 
+export interface MetricDescription {
+  readonly name: string;
+  readonly type: MetricType;
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
 /**
  * Metrics of one application in the formats of Prometheus and OpenMetrics.
  *
@@ -85,6 +92,11 @@ export class PrometheusMetrics extends MetricsClient {
     const scrape = this.#write(format).finally(() => this.#scrapes.delete(format));
     this.#scrapes.set(format, scrape);
     return scrape;
+  }
+
+  /** What is defined so far: for documents and for checks of dashboards and rules. */
+  describe(): MetricDescription[] {
+    return [...this.#families.values()].map(({ name, type, help, labels }) => ({ name, type, help, labels }));
   }
 
   async #write(format: ExpositionFormat): Promise<MetricsExposition> {
