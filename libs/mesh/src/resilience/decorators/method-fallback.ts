@@ -1,11 +1,13 @@
 import { catchError, defer, isObservable, type Observable, tap } from 'rxjs';
 import { AdviceStage, type DecoratedMethod, type Invocation, type MethodAdvice } from '../../core/method-advice.js';
 import { MeshConfigError } from '../../core/mesh.errors.js';
+import type { MeshRuntime } from '../../core/mesh-runtime.js';
 import { isFallbackWorthy } from '../error-classification.js';
 import { toObservable } from '../observable-call.js';
+import type { ResiliencePolicy } from '../resilience-policy.js';
 import { isThenable, undecided } from '../return-kind.js';
 import type { FallbackFunction } from './async-method.js';
-import { placeOf } from './method-policy.js';
+import { MethodPolicy, placeOf } from './method-policy.js';
 
 type Recover = (self: object, args: readonly unknown[], error: unknown) => unknown;
 
@@ -28,9 +30,10 @@ export class MethodFallback implements MethodAdvice {
     this.#part = part;
   }
 
-  bind(next: Invocation, method: DecoratedMethod): Invocation {
+  bind(next: Invocation, method: DecoratedMethod, runtime: MeshRuntime): Invocation {
     if (!this.#part) return next;
-    const recover = recoverWith(this.#part, method);
+    const protections = method.advices.find((advice) => advice instanceof MethodPolicy);
+    const recover = recoverWith(this.#part, method, protections?.policyOf(method, runtime));
     return (self, args) => {
       const result = next(self, args);
       const onError = (error: unknown): unknown => recover(self, args, error);
@@ -42,10 +45,16 @@ export class MethodFallback implements MethodAdvice {
   }
 }
 
-function recoverWith({ fallback, when = isFallbackWorthy }: FallbackPart, method: DecoratedMethod): Recover {
+function recoverWith(
+  { fallback, when }: FallbackPart,
+  method: DecoratedMethod,
+  policy: ResiliencePolicy | undefined,
+): Recover {
   const answer = typeof fallback === 'string' ? byName(fallback, method) : byFunction(fallback);
+  const admits = (error: unknown): boolean =>
+    policy ? policy.admitsFallback(error, when) : (when ?? isFallbackWorthy)(error);
   return (self, args, error) => {
-    if (!when(error)) throw error;
+    if (!admits(error)) throw error;
     return answer(self, args, error);
   };
 }

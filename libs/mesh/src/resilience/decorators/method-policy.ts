@@ -64,13 +64,20 @@ export class MethodPolicy implements MethodAdvice {
   }
 
   bind(next: Invocation, method: DecoratedMethod, runtime: MeshRuntime): Invocation {
-    if (this.#parts.length === 0) return next;
+    const policy = this.policyOf(method, runtime);
+    if (!policy) return next;
     const base = classPolicyOf(method.owner);
-    const policy = this.#find(this.#name(method, base), method, runtime.get(CircuitBreakerManager));
     const optionsOf = callOptions([base, ...this.#parts]);
     const success = this.#parts.find((part) => part.success)?.success;
     const kind = returnKindOf(this.target, this.key, method.original);
     return protectedInvocation(policy, next, { optionsOf, kind, success });
+  }
+
+  /** The policy of the method in one application; none when nothing but a fallback decorates it. */
+  policyOf(method: DecoratedMethod, runtime: MeshRuntime): ResiliencePolicy | undefined {
+    if (this.#parts.length === 0) return undefined;
+    const name = this.#name(method, classPolicyOf(method.owner));
+    return this.#find(name, method, runtime.get(CircuitBreakerManager));
   }
 
   /** What the decorators declare together; `undefined` when they only refer to a policy. */
