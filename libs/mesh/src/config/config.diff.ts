@@ -1,8 +1,8 @@
 import type { ConfigChange } from '../core/mesh.events.js';
 import { displayed } from './config.mask.js';
 import { formatPath, type ConfigPath } from './config.path.js';
-import { childrenOf, isStructured, lookUp, type ConfigSchema, type UpdateClass } from './config.schema.js';
-import { isSame, isTree } from './config.tree.js';
+import { childrenOf, isStructured, lookUp, strictest, type ConfigSchema, type UpdateClass } from './config.schema.js';
+import { isSame, isTree, own } from './config.tree.js';
 
 /** One leaf that differs, with its real values. {@link displayedChange} makes it fit to be shown. */
 export interface LeafChange {
@@ -14,7 +14,15 @@ export interface LeafChange {
 
 /** What differs between two configurations, leaf by leaf. */
 export function diff(schema: ConfigSchema, previous: unknown, next: unknown): LeafChange[] {
-  return [...leaves([schema], previous, next, [])].map((leaf) => ({ ...leaf, update: lookUp(schema, leaf.path).update }));
+  return [...leaves([schema], previous, next, [])].map((leaf) => ({ ...leaf, update: classOf(schema, leaf) }));
+}
+
+/** A section that is switched on or off is one leaf, and as hard to change as the hardest of its options. */
+function classOf(schema: ConfigSchema, { path, from, to }: Omit<LeafChange, 'update'>): UpdateClass {
+  const { schemas, update } = lookUp(schema, path);
+  const inner = [from, to].filter(isTree).flatMap((tree) => [...leaves(schemas, undefined, tree, path)]);
+  const below = inner.filter((leaf) => leaf.path.length > path.length);
+  return strictest([update, ...below.map((leaf) => lookUp(schema, leaf.path).update)]);
 }
 
 function* leaves(
@@ -28,7 +36,7 @@ function* leaves(
   if (keys.length === 0) yield { path, from, to };
   for (const key of keys) {
     const children = schemas.flatMap((schema) => childrenOf(schema, key));
-    yield* leaves(children, isTree(from) ? from[key] : undefined, isTree(to) ? to[key] : undefined, [...path, key]);
+    yield* leaves(children, own(from, key), own(to, key), [...path, key]);
   }
 }
 

@@ -27,6 +27,11 @@ export function defOf(schema: z.core.$ZodTypes): z.core.$ZodTypes['_zod']['def']
 
 const SEVERITY: readonly UpdateClass[] = ['live', 'swap', 'restart'];
 
+/** The class that takes effect last. */
+export function strictest(classes: readonly [UpdateClass, ...UpdateClass[]]): UpdateClass {
+  return classes.reduce((a, b) => (SEVERITY.indexOf(a) > SEVERITY.indexOf(b) ? a : b));
+}
+
 /** The schema inside optional, default, readonly and the like, with what `.meta()` says at any of these levels. */
 export function unwrap(schema: ConfigSchema): { readonly inner: z.core.$ZodTypes; readonly meta: ConfigMeta } {
   let meta: ConfigMeta = {};
@@ -109,8 +114,8 @@ export function lookUp(
   for (const segment of path) {
     schemas = schemas.flatMap((schema) => childrenOf(schema, segment));
     const metas = schemas.map((schema) => unwrap(schema).meta);
-    const classes = metas.flatMap((meta) => meta.update ?? []);
-    if (classes.length > 0) update = classes.reduce((a, b) => (SEVERITY.indexOf(a) > SEVERITY.indexOf(b) ? a : b));
+    const [first, ...others] = metas.flatMap((meta) => meta.update ?? []);
+    if (first) update = strictest([first, ...others]);
     secret ||= metas.some((meta) => meta.secret);
   }
   return { schemas, update, secret };

@@ -220,7 +220,7 @@ export class ConfigStore<T extends object = object> {
       await transaction.discard();
       throw error;
     }
-    this.#advance(options.source, changes);
+    this.#remember(options.source, changes);
     this.#events.emit('config.changed', { generation: this.#generation, source: options.source, changes });
 
     const downfall = await window?.outcome;
@@ -236,7 +236,7 @@ export class ConfigStore<T extends object = object> {
   ): Promise<never> {
     const failures = transaction.revert(this.#optionChanges(previous));
     const undone = why.changes.map(({ path, from, to, update }) => ({ path, from: to, to: from, update }));
-    this.#advance(`roll-back of ${why.source}`, undone);
+    this.#remember(`roll-back of ${why.source}`, undone);
     failures.push(...(await transaction.discard()));
     this.#events.emit('config.rolled-back', { generation: this.#generation, ...why });
     throw new ConfigRolledBackError(why.culprit, why.reason, failures);
@@ -244,18 +244,18 @@ export class ConfigStore<T extends object = object> {
 
   /** Everything that holds a part of the configuration, to be switched as one. */
   #optionChanges(next: Composition<T>): OptionsChange[] {
-    const previous = this.#composition;
+    const before = [this.#composition, this.#generation] as const;
+    const after = [next, this.#generation + 1] as const;
     const own: OptionsChange = {
-      put: () => void (this.#composition = next),
-      putBack: () => void (this.#composition = previous),
+      put: () => void ([this.#composition, this.#generation] = after),
+      putBack: () => void ([this.#composition, this.#generation] = before),
       tellings: () => [],
     };
     const sections = [...this.#sections].map(([key, section]) => section.change(next.value[key]));
     return [own, this.#snapshot.change(next.value), ...sections];
   }
 
-  #advance(source: string, changes: readonly ConfigChange[]): void {
-    this.#generation++;
+  #remember(source: string, changes: readonly ConfigChange[]): void {
     const entry = { generation: this.#generation, at: this.#clock.now(), source, changes };
     this.#history.add(entry, this.#composition.inputs);
   }

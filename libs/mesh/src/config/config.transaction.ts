@@ -12,9 +12,12 @@ interface Prepared {
   readonly change: PreparedChange;
 }
 
-/** Whether any of the paths that concern the participant holds the leaf. */
+/** Whether the change lies in one of the participant's parts, or is the switch of a section around it. */
 export function concerns(participant: Pick<ConfigParticipant, 'paths'>, path: ConfigPath): boolean {
-  return participant.paths.some((prefix) => isWithin(path, parsePath(prefix) ?? [prefix]));
+  return participant.paths.some((text) => {
+    const part = parsePath(text) ?? [text];
+    return isWithin(path, part) || isWithin(part, path);
+  });
 }
 
 /** One update on its way through its participants: prepare, then commit, then settle or go back. */

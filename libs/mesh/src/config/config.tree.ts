@@ -100,6 +100,7 @@ export function frozen(schemas: readonly ConfigSchema[], value: unknown): unknow
   );
 }
 
-function own(value: unknown, key: string): unknown {
+/** The value under a key of the tree's own; never what an object inherits. */
+export function own(value: unknown, key: string): unknown {
   return isTree(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }
