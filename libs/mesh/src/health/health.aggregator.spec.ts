@@ -37,6 +37,7 @@ class Fixture {
     await this.clock.advance(1_100);
     await started;
     this.health.setPhase('ready');
+    await this.clock.advance(0);
   }
 }
 
@@ -359,17 +360,19 @@ describe('HealthAggregator', () => {
       expect(health.snapshot('startup').status).toBe('up');
     });
 
-    it('asks what was down during the start again as soon as the start is over', async () => {
+    it('does not call down what fails during the start, and asks it again as soon as that is over', async () => {
       const db = contributor('db');
       db.answer = fails();
       health.register(db.contributor);
       const started = health.start();
       await clock.advance(0);
       await started;
+      expect(health.snapshot('ready').entries['db']).toMatchObject({ status: 'down', state: 'unknown' });
       db.answer = () => undefined;
       health.setPhase('ready');
       await clock.advance(0);
       expect(health.snapshot('ready').status).toBe('up');
+      expect(fixture.log).toEqual(['db: unknown > up']);
       await clock.advance(8_000);
       expect(db.asked).toBe(2);
       health.stop();

@@ -113,6 +113,7 @@ export class HealthAggregator {
       clock: this.deps.clock,
       ids: this.deps.ids,
       settings: () => this.#settings(contributor),
+      isStarting: () => this.#application.phase === 'starting',
       onChecked: (durationMs) => this.#metrics.checked(name, durationMs),
       onChange: (from, to, reason) => {
         this.#joining.delete(monitor);
@@ -173,8 +174,8 @@ export class HealthAggregator {
   setPhase(phase: MeshPhase): void {
     this.#application.setPhase(phase);
     if (phase !== 'ready' || !this.#started) return;
-    // What was checked while the application still connected itself gets its second chance at once.
-    for (const monitor of this.#monitors.values()) if (monitor.state === 'down') monitor.hasten();
+    // What was not there while the application connected itself is asked again at once.
+    for (const monitor of this.#monitors.values()) if (monitor.state === 'unknown') monitor.hasten();
   }
 
   /** Begins the background checks. Resolves when every contributor has its first result, which is soon: checks have a time limit. */

@@ -18,6 +18,8 @@ export interface MonitorDeps {
   readonly clock: Clock;
   readonly ids: Ids;
   readonly settings: () => CheckSettings;
+  /** Whether the application still starts: what fails meanwhile has not failed, it is not there yet. */
+  readonly isStarting: () => boolean;
   /** A check ended; what it found may not be shown yet. */
   readonly onChecked: (durationMs: number) => void;
   /** What is shown has changed. */
@@ -195,6 +197,10 @@ export class HealthMonitor {
     const { state } = this.#shown;
     if (report.status === 'down') {
       this.#successes = 0;
+      if (state === 'unknown' && this.deps.isStarting()) {
+        const reason = report.reason ?? 'It is not there yet.';
+        return this.#change({ state, reason });
+      }
       this.#failures++;
       if ((state === 'up' || state === 'degraded') && this.#failures < failuresToDown) return;
     } else {

@@ -1,0 +1,224 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  Controller,
+  Get,
+  HttpException,
+  Injectable,
+  Module,
+  VersioningType,
+  type CanActivate,
+  type DynamicModule,
+  type INestApplication,
+  type OnModuleDestroy,
+  type OnModuleInit,
+  type Type,
+} from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { HealthCheck, HealthCheckService, TerminusModule } from '@nestjs/terminus';
+import { Test } from '@nestjs/testing';
+import { afterEach, describe, expect, it } from 'vitest';
+import { MeshModule, ServiceMesh, type MeshExtras, type MeshOptions } from 'nestjs-mesh';
+import { MeshEvents } from '../../../libs/mesh/src/core/mesh.events.js';
+import { HealthContributor } from '../../../libs/mesh/src/health/health-contributor.decorator.js';
+
+const SECRET = 'pl4nted-s3cret';
+
+/** Connects in a hook, as clients of databases do, and is asked in the background from then on. */
+@Injectable()
+class Ledger implements OnModuleInit, OnModuleDestroy {
+  pings = 0;
+  connected = false;
+  failure: Error | undefined;
+
+  async onModuleInit(): Promise<void> {
+    await sleep(50);
+    this.connected = true;
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await sleep(200);
+    this.connected = false;
+  }
+
+  @HealthContributor('ledger', { groups: { ready: 'required' } })
+  ping(): void {
+    this.pings++;
+    if (!this.connected) throw new Error('not connected');
+    if (this.failure) throw this.failure;
+  }
+}
+
+@Injectable()
+class NobodyGuard implements CanActivate {
+  canActivate(): boolean {
+    return false;
+  }
+}
+
+@Injectable()
+class ThrottlerLikeGuard implements CanActivate {
+  #calls = 0;
+
+  canActivate(): boolean {
+    if (++this.#calls > 2) throw new HttpException('Too Many Requests', 429);
+    return true;
+  }
+}
+
+@Module({ providers: [Ledger] })
+class LedgerModule {}
+
+function mesh(options: Partial<MeshOptions> = {}, extras: MeshExtras = {}): DynamicModule {
+  return MeshModule.forRoot({ service: { name: 'orders' }, logging: { level: 'silent' }, ...options }, extras);
+}
+
+const platforms = { Express: () => new ExpressAdapter(), Fastify: () => new FastifyAdapter() };
+
+describe.each(Object.entries(platforms))('the health of a MeshModule application on %s', (_platform, createAdapter) => {
+  const apps: INestApplication[] = [];
+
+  async function create(imports: (Type | DynamicModule)[]): Promise<INestApplication> {
+    const module = await Test.createTestingModule({ imports }).compile();
+    const app = module.createNestApplication<NestFastifyApplication>(createAdapter(), { logger: false });
+    apps.push(app);
+    return app;
+  }
+
+  async function listen(app: INestApplication) {
+    await app.listen(0, '127.0.0.1');
+    const url = await app.getUrl();
+    return (path: string, init?: RequestInit) => fetch(url + path, init);
+  }
+
+  afterEach(async () => {
+    await Promise.all(apps.splice(0).map((app) => app.close()));
+  });
+
+  it('is ready with the first connection, and no check ran before its dependency was there', async () => {
+    const app = await create([mesh({ health: { details: 'always' } }), LedgerModule]);
+    const transitions: string[] = [];
+    app.get(MeshEvents).on('health.transition', ({ from, to }) => transitions.push(`${from} > ${to}`));
+    const get = await listen(app);
+    const answer = await get('/health/ready');
+    expect([answer.status, await answer.json()]).toMatchObject([
+      200,
+      { status: 'ok', details: { ledger: { status: 'up' } } },
+    ]);
+    expect(transitions).toEqual(['unknown > up']);
+  });
+
+  it('cannot be broken by the prefix, the versions, the guards and the throttler of the host', async () => {
+    @Module({
+      providers: [
+        { provide: APP_GUARD, useClass: ThrottlerLikeGuard },
+        { provide: APP_GUARD, useClass: NobodyGuard },
+      ],
+    })
+    class StrictModule {}
+    const app = await create([mesh(), StrictModule]);
+    app.setGlobalPrefix('api');
+    app.enableVersioning({ type: VersioningType.URI, defaultVersion: '1' });
+    const get = await listen(app);
+    for (const path of ['/health/live', '/health/ready', '/health/startup']) {
+      for (let i = 0; i < 4; i++) expect((await get(path)).status).toBe(200);
+    }
+  });
+
+  it("serves the host's own Terminus controller beside its own routes", async () => {
+    @Controller('my-health')
+    class MyHealthController {
+      constructor(
+        private readonly terminus: HealthCheckService,
+        private readonly serviceMesh: ServiceMesh,
+      ) {}
+
+      @Get()
+      @HealthCheck()
+      check() {
+        return this.terminus.check([() => this.serviceMesh.health.indicator('ready')]);
+      }
+    }
+    @Module({ imports: [TerminusModule], controllers: [MyHealthController] })
+    class MyHealthModule {}
+    const app = await create([mesh(), LedgerModule, MyHealthModule]);
+    const get = await listen(app);
+    expect(await (await get('/my-health')).json()).toMatchObject({ status: 'ok', info: { ledger: { status: 'up' } } });
+    app.get(ServiceMesh).health.update('ledger', { status: 'down', reason: 'gone' });
+    expect((await get('/my-health')).status).toBe(503);
+    expect((await get('/health/ready')).status).toBe(503);
+  });
+
+  it('leaves the paths to the host when its routes are switched off', async () => {
+    const app = await create([mesh({ health: { http: false } })]);
+    const get = await listen(app);
+    expect((await get('/health/ready')).status).toBe(404);
+  });
+
+  it('turns unready at the first moment of the shutdown and stays live to the last', async () => {
+    const app = await create([mesh({ health: { details: 'always' } }), LedgerModule]);
+    let ledger!: Ledger;
+    ledger = app.get(Ledger, { strict: false });
+    const get = await listen(app);
+    const health = app.get(ServiceMesh).health;
+    let atDrain: string | undefined;
+    app.get(MeshEvents).on('lifecycle.phase', ({ phase }) => {
+      if (phase === 'draining') atDrain = `${health.snapshot('ready').status}, connected: ${ledger.connected}`;
+    });
+    expect((await get('/health/ready')).status).toBe(200);
+    const closed = app.close();
+    while (health.snapshot('ready').status === 'up') await sleep(1);
+    const codes = await Promise.all(
+      ['live', 'ready'].map(async (group) => (await get(`/health/${group}`).catch(() => undefined))?.status),
+    );
+    // The server may have stopped listening already; where it still answers, it says this.
+    expect([200, undefined]).toContain(codes[0]);
+    expect([503, undefined]).toContain(codes[1]);
+    await closed;
+    expect(atDrain).toBe('down, connected: true');
+    expect(health.snapshot('live').status).toBe('up');
+  });
+
+  it('shows an open circuit breaker as degraded, with 200', async () => {
+    const app = await create([
+      mesh({
+        health: { details: 'always' },
+        resilience: { policies: { pay: { retry: false, circuitBreaker: { minimumCalls: 1, failureRatio: 0.5 } } } },
+      } as Partial<MeshOptions>),
+    ]);
+    const get = await listen(app);
+    const { breakers } = app.get(ServiceMesh);
+    for (let i = 0; i < 5; i++) {
+      await breakers
+        .policy('pay')
+        .execute(() => Promise.reject(new Error('no')))
+        .catch(() => undefined);
+    }
+    const answer = await get('/health/ready');
+    expect([answer.status, await answer.json()]).toMatchObject([200, { status: 'degraded' }]);
+    expect((await get('/health/live')).status).toBe(200);
+  });
+
+  it('keeps two applications in one process apart', async () => {
+    const [one, two] = [await create([mesh(), LedgerModule]), await create([mesh(), LedgerModule])];
+    const [getOne, getTwo] = [await listen(one), await listen(two)];
+    one.get(ServiceMesh).health.update('ledger', { status: 'down' });
+    expect((await getOne('/health/ready')).status).toBe(503);
+    expect((await getTwo('/health/ready')).status).toBe(200);
+  });
+
+  it('never shows a secret, in the answers as in the metrics', async () => {
+    const app = await create([mesh({ health: { details: 'always' } }), LedgerModule]);
+    const get = await listen(app);
+    const { health } = app.get(ServiceMesh);
+    app.get(Ledger, { strict: false }).failure = new Error(`connect redis://:${SECRET}@cache failed`);
+    for (let i = 0; i < 3; i++) await health.checkNow('ledger');
+    health.setUnready(`rotating token=${SECRET}`);
+    const seen = await Promise.all(
+      ['/health/live', '/health/ready', '/health/startup', '/metrics'].map(async (path) => (await get(path)).text()),
+    );
+    expect(seen.join('\n')).toContain('redis://***@cache failed');
+    expect(seen.join('\n')).not.toContain(SECRET);
+  });
+});
