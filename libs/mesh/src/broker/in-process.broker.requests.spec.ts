@@ -246,6 +246,25 @@ describe('a request under a policy', () => {
 });
 
 describe('draining requests', () => {
+  it('waits for a handler whose attempt the policy gave up', async () => {
+    const gate = Promise.withResolvers<void>();
+    const policy = {
+      name: 'broker:slow',
+      execute: async (work: (attempt: never) => unknown): Promise<never> => {
+        void work({ signal: new AbortController().signal, attempt: 1, remainingMs: 1 } as never);
+        throw new Error('attempt timed out');
+      },
+    };
+    const { broker, clock } = brokerFixture({}, () => policy);
+    broker.serve('slow', () => gate.promise);
+    await expect(broker.request('slow')).rejects.toThrow('attempt timed out');
+    await clock.advance(5);
+    const drained = watch(broker.drain({ deadlineAt: clock.now() + 20 }));
+    await clock.advance(20);
+    expect(drained.outcome).toMatchObject({ abandoned: [{ name: 'slow', ageMs: 25 }] });
+    gate.resolve();
+  });
+
   it('refuses new work but serves what running work asks for', async () => {
     const { broker, clock } = brokerFixture();
     const gate = Promise.withResolvers<void>();

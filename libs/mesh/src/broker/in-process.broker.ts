@@ -9,6 +9,7 @@ import {
   type MessageServer,
   type RequestHandler,
   type RequestOptions,
+  type ServeOptions,
   type SubscribeOptions,
   type Subscription,
 } from '../core/broker.port.js';
@@ -120,10 +121,9 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
    * Answers requests of `pattern` from now on. Returns the function that ends it.
    * @throws {MeshConfigError} when the pattern has a handler already: it would be unclear who answers.
    */
-  serve(pattern: unknown, handler: RequestHandler, options: { readonly name?: string } = {}): () => void {
-    return this.#desk.serve(patternKey(pattern), handler as RequestRoute['handler'], {
-      name: options.name ?? (handler.name || 'anonymous'),
-    });
+  serve(pattern: unknown, handler: RequestHandler, options: ServeOptions = {}): () => void {
+    const { name = handler.name || 'anonymous', payloadOnly = false } = options;
+    return this.#desk.serve(patternKey(pattern), handler as RequestRoute['handler'], { name, payloadOnly });
   }
 
   /** The patterns that are answered, by the name of their handler. */
@@ -211,7 +211,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   }
 
   get #isIdle(): boolean {
-    if (this.#desk.inFlight > 0) return false;
+    if (!this.#desk.isIdle) return false;
     for (const subscription of this.#bus.subscriptions) {
       if (subscription.running.size > 0 || (this.#consuming && subscription.queued > 0)) return false;
     }
@@ -230,7 +230,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
       ...[...subscription.running].map(age),
       ...subscription.waiting().map(({ message }) => ({ name: subscription.name, ageMs: epoch - message.publishedAt })),
     ]);
-    return [...[...this.#desk.running].map(age), ...deliveries];
+    return [...this.#desk.running.map(age), ...deliveries];
   }
 }
 

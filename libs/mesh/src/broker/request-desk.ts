@@ -1,8 +1,8 @@
 import type { RequestMessage, RequestOptions } from '../core/broker.port.js';
 import type { CallContext, CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
-import { IN_PROCESS } from '../core/in-process.js';
 import type { Ids } from '../core/ids.js';
+import { IN_PROCESS } from '../core/in-process.js';
 import type { LiveOptions } from '../core/live-options.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
 import type { Attempt, Policy } from '../core/policy.port.js';
@@ -24,15 +24,29 @@ interface DeskCollaborators {
   readonly onIdle: () => void;
 }
 
+/** One request on its way to its handler. */
+interface Call {
+  readonly route: RequestRoute;
+  readonly payload: unknown;
+  readonly options: RequestOptions;
+  readonly deadlineAt: number;
+  /** Absent when the caller's own context will do. */
+  readonly context: CallContext | undefined;
+}
+
 /** The request-reply half of the in-process broker: who answers what, who waits, and which handlers run. */
 export class RequestDesk implements ExchangeTable {
   readonly clock: Clock;
-  readonly timeouts: TimeoutList;
-  readonly running = new Set<Running>();
+  readonly timeouts: TimeoutList<RequestExchange>;
   readonly #options: LiveOptions<BrokerOptions>;
   readonly #metrics: BrokerMetrics;
   readonly #parts: DeskCollaborators;
   readonly #routes = new Map<string, RequestRoute>();
+  // Handlers that nobody waits for any more; the others are found in the timeouts.
+  readonly #overdue = new Set<RequestExchange>();
+  // Under a policy an attempt may time out, and its handler outlive the whole request.
+  readonly #attempts = new Map<Running, RequestExchange>();
+  #inFlight = 0;
   #finished = 0;
 
   constructor(options: LiveOptions<BrokerOptions>, metrics: BrokerMetrics, parts: DeskCollaborators) {
@@ -43,27 +57,40 @@ export class RequestDesk implements ExchangeTable {
     this.timeouts = new TimeoutList(parts.clock);
   }
 
+  /** Requests whose caller waits or whose handler runs. */
   get inFlight(): number {
-    return this.running.size;
+    return this.#inFlight;
   }
 
-  /** Handlers that ended, well or not, since the beginning. */
+  get running(): readonly Running[] {
+    const waitedFor = new Set([...this.timeouts, ...this.#overdue]);
+    const orphans = [...this.#attempts].filter(([, exchange]) => !waitedFor.has(exchange)).map(([running]) => running);
+    return [...waitedFor, ...orphans];
+  }
+
+  get isIdle(): boolean {
+    return this.#inFlight === 0 && this.#attempts.size === 0;
+  }
+
+  /** Requests that ended, well or not, since the beginning. */
   get finished(): number {
     return this.#finished;
   }
 
+  /** The patterns that are answered, by the name of their handler. */
   get handlers(): ReadonlyMap<string, string> {
     return new Map([...this.#routes].map(([key, route]) => [key, route.name]));
   }
 
-  serve(key: string, handler: RequestRoute['handler'], { name }: { readonly name: string }): () => void {
+  serve(key: string, handler: RequestRoute['handler'], options: { name: string; payloadOnly: boolean }): () => void {
+    const { name } = options;
     const taken = this.#routes.get(key);
     if (taken)
       throw new MeshConfigError(
         `"${key}" is answered by ${taken.name} and by ${name}; a pattern has one handler. Rename one of them.`,
         { pattern: key, handlers: [taken.name, name] },
       );
-    const route: RequestRoute = { key, name, handler, metrics: this.#metrics.request(key) };
+    const route: RequestRoute = { key, handler, ...options, metrics: this.#metrics.request(key) };
     this.#routes.set(key, route);
     return () => {
       if (this.#routes.get(key) === route) this.#routes.delete(key);
@@ -72,16 +99,9 @@ export class RequestDesk implements ExchangeTable {
 
   /** @throws what refuses the request before its handler runs; everything later rejects. */
   request<R>(key: string, payload: unknown, options: RequestOptions = NO_OPTIONS): Promise<R> {
-    const route = this.#routes.get(key);
-    if (!route) {
-      this.#metrics.counter(UNSERVED, 'request', 'no-responder').inc();
-      throw new NoResponderError(key);
-    }
+    const route = this.#routes.get(key) ?? this.#noResponder(key);
     const { maxInFlight, requestTimeoutMs } = this.#options.current;
-    if (this.running.size >= maxInFlight) {
-      route.metrics.refused.inc();
-      throw new OverloadedError(`The request "${key}"`, maxInFlight, 'requests run');
-    }
+    if (this.#inFlight >= maxInFlight) this.#refuseOverload(route, maxInFlight);
     const { signal, timeoutMs = requestTimeoutMs } = options;
     if (!(timeoutMs > 0))
       throw new PayloadError(`timeoutMs of the request "${key}" is ${timeoutMs}: it must be above 0 ms.`);
@@ -89,28 +109,38 @@ export class RequestDesk implements ExchangeTable {
 
     const parent = this.#parts.contexts.current();
     const now = this.clock.now();
-    const ownDeadlineAt = now + timeoutMs;
-    const inherited = parent?.deadlineAt !== undefined && parent.deadlineAt <= ownDeadlineAt;
-    const deadlineAt = inherited ? parent.deadlineAt! : ownDeadlineAt;
-    const remainingMs = deadlineAt - now;
-    if (remainingMs <= 0) {
-      route.metrics.timedOut.inc();
-      throw new RequestTimeoutError(key, 0);
-    }
-    const context = inherited ? undefined : this.#childContext(parent, deadlineAt);
+    const inherited = parent?.deadlineAt !== undefined && parent.deadlineAt <= now + timeoutMs;
+    const deadlineAt = inherited ? parent.deadlineAt! : now + timeoutMs;
+    if (deadlineAt <= now) this.#refuseExpired(route);
+    const call: Call = {
+      route,
+      payload,
+      options,
+      deadlineAt,
+      context: inherited ? undefined : this.#childContext(parent, deadlineAt),
+    };
+    const startedAt = this.clock.monotonic();
     return new Promise<R>((resolve, reject) => {
-      const exchange = new RequestExchange(this, route, { timeoutMs: remainingMs, signal }, resolve, reject);
-      const headers = options.headers ?? NO_HEADERS;
+      const exchange = new RequestExchange(this, route, startedAt, deadlineAt - now, { resolve, reject });
+      this.#inFlight++;
+      if (signal) exchange.listenTo(signal);
       const policy = this.#parts.policyFor?.(key);
-      if (policy) this.#runUnderPolicy(policy, exchange, { route, payload, headers, deadlineAt, context, options });
-      else this.#run(exchange, { route, payload, headers, deadlineAt, context });
+      try {
+        exchange.follow(policy ? this.#callUnderPolicy(policy, call, exchange) : this.#call(call, exchange));
+      } catch (error) {
+        exchange.fail(error);
+      }
     });
   }
 
-  onFinished(running: Running): void {
-    if (!this.running.delete(running)) return;
+  onAbandoned(exchange: RequestExchange): void {
+    this.#overdue.add(exchange);
+  }
+
+  onFinished(exchange: RequestExchange): void {
+    if (this.#overdue.size > 0) this.#overdue.delete(exchange);
     this.#finished++;
-    if (this.running.size === 0) this.#parts.onIdle();
+    if (--this.#inFlight === 0) this.#parts.onIdle();
   }
 
   stop(): void {
@@ -122,55 +152,48 @@ export class RequestDesk implements ExchangeTable {
     return { ...parent, deadlineAt };
   }
 
-  #run(exchange: RequestExchange, call: Call): void {
-    this.running.add(exchange);
-    try {
-      exchange.follow(this.#invoke(call, exchange));
-    } catch (error) {
-      exchange.fail(error);
-    }
-  }
-
-  /** Each attempt is a run of the handler of its own: one that timed out may still be at work when the next begins. */
-  #runUnderPolicy(policy: Policy, exchange: RequestExchange, call: Call & { readonly options: RequestOptions }): void {
-    const { route, options, deadlineAt } = call;
-    const attempt = async (handle: Attempt): Promise<unknown> => {
-      const running: Running = { name: route.key, startedAt: this.clock.monotonic() };
-      this.running.add(running);
-      try {
-        return await handlerResult(this.#invoke(call, handle));
-      } finally {
-        this.onFinished(running);
-      }
-    };
-    const { signal, idempotent } = options;
-    try {
-      exchange.follow(
-        policy.execute(attempt, {
-          deadlineAt,
-          ...(signal && { signal }),
-          ...(idempotent !== undefined && { idempotent }),
-        }),
-      );
-    } catch (error) {
-      exchange.fail(error);
-    }
-  }
-
-  #invoke({ route, payload, headers, deadlineAt, context }: Call, owner: { readonly signal: AbortSignal }): unknown {
-    const message = new InProcessRequest(route.key, headers, deadlineAt, owner);
+  #call({ route, payload, options, deadlineAt, context }: Call, owner: { readonly signal: AbortSignal }): unknown {
+    const message = route.payloadOnly
+      ? undefined
+      : new InProcessRequest(route.key, options.headers ?? NO_HEADERS, deadlineAt, owner);
     if (!context) return route.handler(payload, message);
     return this.#parts.contexts.run(context, () => route.handler(payload, message));
   }
-}
 
-interface Call {
-  readonly route: RequestRoute;
-  readonly payload: unknown;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly deadlineAt: number;
-  /** Absent when the caller's own context will do. */
-  readonly context: CallContext | undefined;
+  /** Each attempt is a run of the handler of its own: one that timed out may still be at work when the next begins. */
+  #callUnderPolicy(policy: Policy, call: Call, exchange: RequestExchange): Promise<unknown> {
+    const { signal, idempotent } = call.options;
+    const attempt = async (handle: Attempt): Promise<unknown> => {
+      const running: Running = { name: call.route.key, startedAt: this.clock.monotonic() };
+      this.#attempts.set(running, exchange);
+      try {
+        return await handlerResult(this.#call(call, handle));
+      } finally {
+        this.#attempts.delete(running);
+        this.#parts.onIdle();
+      }
+    };
+    return policy.execute(attempt, {
+      deadlineAt: call.deadlineAt,
+      ...(signal && { signal }),
+      ...(idempotent !== undefined && { idempotent }),
+    });
+  }
+
+  #noResponder(key: string): never {
+    this.#metrics.counter(UNSERVED, 'request', 'no-responder').inc();
+    throw new NoResponderError(key);
+  }
+
+  #refuseOverload({ key, metrics }: RequestRoute, limit: number): never {
+    metrics.refused.inc();
+    throw new OverloadedError(`The request "${key}"`, limit, 'requests run');
+  }
+
+  #refuseExpired({ key, metrics }: RequestRoute): never {
+    metrics.timedOut.inc();
+    throw new RequestTimeoutError(key, 0);
+  }
 }
 
 class InProcessRequest implements RequestMessage {

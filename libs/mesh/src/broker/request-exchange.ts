@@ -10,17 +10,10 @@ import { Expiring, type TimeoutList } from './timeout-list.js';
 export interface RequestRoute {
   readonly key: string;
   readonly name: string;
-  readonly handler: (payload: unknown, message: RequestMessage) => unknown;
+  readonly handler: (payload: unknown, message: RequestMessage | undefined) => unknown;
+  /** The handler does not look at its second argument, so none is made. */
+  readonly payloadOnly: boolean;
   readonly metrics: RequestMetrics;
-}
-
-/** The requests that wait for an answer and the handlers that run: a handler may outlive its caller's patience. */
-export interface ExchangeTable {
-  readonly clock: Clock;
-  readonly timeouts: TimeoutList;
-  readonly running: Set<Running>;
-  /** Called when a handler has finished. */
-  onFinished(running: Running): void;
 }
 
 /** A handler at work. */
@@ -30,40 +23,43 @@ export interface Running {
   readonly startedAt: number;
 }
 
+/** Where exchanges live while they last. */
+export interface ExchangeTable {
+  readonly clock: Clock;
+  readonly timeouts: TimeoutList<RequestExchange>;
+  /** The caller was told that it waits no longer, while the handler still runs. */
+  onAbandoned(exchange: RequestExchange): void;
+  /** Caller and handler are both done. */
+  onFinished(exchange: RequestExchange): void;
+}
+
 /** One request from its sending to its answer. It settles once: by the handler, by its timeout, or by its caller. */
 export class RequestExchange extends Expiring implements Running {
-  readonly startedAt: number;
   readonly #table: ExchangeTable;
   readonly #route: RequestRoute;
   readonly #timeoutMs: number;
-  readonly #callerSignal: AbortSignal | undefined;
-  readonly #onCallerAbort: (() => void) | undefined;
   readonly #resolve: (value: never) => void;
   readonly #reject: (error: unknown) => void;
+  #caller: { readonly signal: AbortSignal; readonly onAbort: () => void } | undefined = undefined;
   #settled = false;
-  #givenUp: { readonly reason: unknown } | undefined;
-  #handlerAbort: AbortController | undefined;
-  #stream: Subscription | undefined;
+  #givenUp: { readonly reason: unknown } | undefined = undefined;
+  #handlerAbort: AbortController | undefined = undefined;
+  #stream: Subscription | undefined = undefined;
 
   constructor(
     table: ExchangeTable,
     route: RequestRoute,
-    limits: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
-    resolve: (value: never) => void,
-    reject: (error: unknown) => void,
+    readonly startedAt: number,
+    timeoutMs: number,
+    settle: { readonly resolve: (value: never) => void; readonly reject: (error: unknown) => void },
   ) {
     super();
     this.#table = table;
     this.#route = route;
-    this.#timeoutMs = limits.timeoutMs;
-    this.#callerSignal = limits.signal;
-    this.#resolve = resolve;
-    this.#reject = reject;
-    this.startedAt = table.clock.monotonic();
-    table.timeouts.add(this, this.startedAt + limits.timeoutMs);
-    if (!limits.signal) return;
-    this.#onCallerAbort = () => this.#cancel();
-    limits.signal.addEventListener('abort', this.#onCallerAbort, { once: true });
+    this.#timeoutMs = timeoutMs;
+    this.#resolve = settle.resolve;
+    this.#reject = settle.reject;
+    table.timeouts.add(this, startedAt + timeoutMs);
   }
 
   get name(): string {
@@ -79,6 +75,16 @@ export class RequestExchange extends Expiring implements Running {
     return this.#handlerAbort.signal;
   }
 
+  /** Lets the caller end the request. */
+  listenTo(signal: AbortSignal): void {
+    const onAbort = (): void => {
+      this.#route.metrics.cancelled.inc();
+      this.#giveUp(signal.reason);
+    };
+    this.#caller = { signal, onAbort };
+    signal.addEventListener('abort', onAbort, { once: true });
+  }
+
   /** Takes what the handler returned: a value, a promise, or an Observable, whose last value is the answer. */
   follow(returned: unknown): void {
     if (isPromiseLike(returned))
@@ -90,37 +96,34 @@ export class RequestExchange extends Expiring implements Running {
   }
 
   fail(error: unknown): void {
+    if (!this.#settled) {
+      this.#route.metrics.failed.inc();
+      this.#settle();
+      this.#reject(error);
+    }
     this.#table.onFinished(this);
-    if (this.#settled) return;
-    this.#route.metrics.failed.inc();
-    this.#settle();
-    this.#reject(error);
   }
 
   override expire(): void {
-    const { metrics, key } = this.#route;
-    metrics.timedOut.inc();
-    this.#giveUp(new RequestTimeoutError(key, this.#timeoutMs));
+    this.#route.metrics.timedOut.inc();
+    this.#giveUp(new RequestTimeoutError(this.#route.key, this.#timeoutMs));
   }
 
   #answer(value: unknown): void {
-    if (isObservable(value)) return this.#followStream(value);
+    if (typeof value === 'object' && isObservable(value)) return this.#followStream(value);
+    if (!this.#settled) {
+      this.#route.metrics.ok.inc();
+      this.#settle();
+      this.#resolve(value as never);
+    }
     this.#table.onFinished(this);
-    if (this.#settled) return;
-    this.#route.metrics.ok.inc();
-    this.#settle();
-    this.#resolve(value as never);
-  }
-
-  #cancel(): void {
-    this.#route.metrics.cancelled.inc();
-    this.#giveUp(this.#callerSignal?.reason);
   }
 
   #giveUp(reason: unknown): void {
     this.#givenUp = { reason };
     this.#settle();
     this.#reject(reason);
+    this.#table.onAbandoned(this);
     this.#handlerAbort?.abort(reason);
     if (!this.#stream) return;
     this.#stream.unsubscribe();
@@ -130,7 +133,7 @@ export class RequestExchange extends Expiring implements Running {
   #settle(): void {
     this.#settled = true;
     this.#table.timeouts.remove(this);
-    if (this.#onCallerAbort) this.#callerSignal?.removeEventListener('abort', this.#onCallerAbort);
+    if (this.#caller) this.#caller.signal.removeEventListener('abort', this.#caller.onAbort);
     this.#route.metrics.duration.observe((this.#table.clock.monotonic() - this.startedAt) / 1_000);
   }
 

@@ -19,7 +19,7 @@ interface Slot {
  * Many timeouts on one timer. Adding and removing are a few pointer writes, against half a microsecond for a timer of
  * one's own; in return a timeout fires up to 10 ms late, never early.
  */
-export class TimeoutList {
+export class TimeoutList<T extends Expiring> {
   readonly #clock: Clock;
   readonly #slots = new Map<number, Slot>();
   #timer: Timer | undefined;
@@ -30,7 +30,7 @@ export class TimeoutList {
   }
 
   /** Ends `entry` at `at`, an instant of the clock's `monotonic()`. */
-  add(entry: Expiring, at: number): void {
+  add(entry: T, at: number): void {
     const tick = Math.ceil(at / TICK_MS);
     let slot = this.#slots.get(tick);
     if (!slot) this.#slots.set(tick, (slot = { first: undefined }));
@@ -41,13 +41,17 @@ export class TimeoutList {
     if (tick < this.#armedTick) this.#arm(tick);
   }
 
-  remove(entry: Expiring): void {
+  remove(entry: T): void {
     const { slot, previous, next } = entry;
     if (!slot) return;
     if (previous) previous.next = next;
     else slot.first = next;
     if (next) next.previous = previous;
     entry.slot = entry.previous = entry.next = undefined;
+  }
+
+  *[Symbol.iterator](): Generator<T> {
+    for (const slot of this.#slots.values()) for (let entry = slot.first; entry; entry = entry.next) yield entry as T;
   }
 
   /** Ends every entry now and leaves no timer behind. */
@@ -84,7 +88,7 @@ export class TimeoutList {
       else nearest = Math.min(nearest, tick);
       if (tick > dueTick) continue;
       for (let entry = slot.first; entry; entry = slot.first) {
-        this.remove(entry);
+        this.remove(entry as T);
         entry.expire();
       }
     }

@@ -23,6 +23,13 @@ export interface RequestMessage {
 
 export type RequestHandler = (payload: never, message: RequestMessage) => unknown;
 
+export interface ServeOptions {
+  /** What the handler is called in errors and reports. @default the handler's function name */
+  readonly name?: string;
+  /** The handler takes the payload alone: the broker need not make it a {@link RequestMessage}. @default false */
+  readonly payloadOnly?: boolean;
+}
+
 export interface PublishOptions {
   /** Message id: set it to make a repeat recognisable. @default a new id */
   readonly id?: string;
@@ -91,12 +98,12 @@ export interface MessageServer {
    * Answers requests of `pattern` from now on. Returns the function that ends it.
    * @throws {MeshConfigError} when the pattern has a handler already: it would be unclear who answers.
    */
-  serve(pattern: unknown, handler: RequestHandler, options?: { readonly name?: string }): () => void;
+  serve(pattern: unknown, handler: RequestHandler, options?: ServeOptions): () => void;
   subscribe(topic: string, handler: MessageHandler, options?: SubscribeOptions): Promise<Subscription>;
 }
 
 /** Requests and events between services. In-process by default; payloads then pass by reference. */
-export abstract class MessageBroker {
+export abstract class MessageBroker implements MessageServer {
   /**
    * Asks the handler of `pattern` and resolves with its answer; a handler that answers nothing resolves `undefined`.
    * @throws {NoResponderError} when nobody serves the pattern.
@@ -113,6 +120,11 @@ export abstract class MessageBroker {
     handler: MessageHandler<T>,
     options?: SubscribeOptions,
   ): Promise<Subscription>;
+  /**
+   * Answers requests of `pattern` from now on. Returns the function that ends it.
+   * @throws {MeshConfigError} when the pattern has a handler already: it would be unclear who answers.
+   */
+  abstract serve(pattern: unknown, handler: RequestHandler, options?: { readonly name?: string }): () => void;
   /**
    * Waits for what was accepted, including the requests that it makes. Work that begins outside any call context is
    * refused with a retryable {@link DrainingError}.

@@ -1,15 +1,15 @@
 import { Server, type MessageHandler as NestHandler } from '@nestjs/microservices';
 import type { MessageHandler, MessageServer, RequestHandler, Subscription } from '../../core/broker.port.js';
 import { patternKey } from '../message-pattern.js';
-import { MESH_TRANSPORT, type SubscriptionMetadata } from './pattern-metadata.js';
-import type { BoundHandler } from './plain-handler.js';
+import { MESH_TRANSPORT, SUBSCRIPTIONS, type SubscriptionMetadata } from './pattern-metadata.js';
+import type { BoundHandler, PlainHandler } from './plain-handler.js';
 
 /** The method whose handler Nest hands over next. */
 export interface AnnouncedHandler {
   /** `Class.method`. */
   readonly name: string;
   /** The method bound without Nest's pipeline, when nothing of the user runs in it. */
-  readonly plain: BoundHandler | undefined;
+  readonly plain: PlainHandler | undefined;
 }
 
 /**
@@ -37,16 +37,16 @@ export class MeshStrategy extends Server {
     pattern: unknown,
     callback: NestHandler,
     isEventHandler = false,
-    extras: { readonly mesh?: readonly SubscriptionMetadata[] } = {},
+    extras?: { readonly [SUBSCRIPTIONS]?: readonly SubscriptionMetadata[] },
   ): void {
     const { name, plain } = this.#announced;
-    const handler = plain ?? (callback as unknown as BoundHandler);
+    const handler = plain?.handler ?? (callback as unknown as BoundHandler);
     if (!isEventHandler) {
-      this.#broker.serve(pattern, handler as RequestHandler, { name });
+      this.#broker.serve(pattern, handler as RequestHandler, { name, payloadOnly: plain?.payloadOnly ?? false });
       return;
     }
     const topic = patternKey(pattern);
-    const options = extras?.mesh?.find((subscription) => subscription.topic === topic)?.options;
+    const options = extras?.[SUBSCRIPTIONS]?.find((subscription) => subscription.topic === topic)?.options;
     this.#subscriptions.push(this.#broker.subscribe(topic, handler as MessageHandler, { name, ...options }));
   }
 

@@ -12,7 +12,7 @@ export const PATTERN_HANDLER = 'microservices:handler_type';
 export const EVENT_HANDLER = 2;
 export const PARAM_ARGS = '__routeArguments__';
 
-const SUBSCRIPTIONS = Symbol.for('nestjs-mesh.subscriptions');
+export const SUBSCRIPTIONS: unique symbol = Symbol.for('nestjs-mesh.subscriptions') as never;
 
 export interface SubscriptionMetadata {
   readonly topic: string;

@@ -10,6 +10,12 @@ import { PARAM_ARGS } from './pattern-metadata.js';
 /** A handler as the broker calls it: `(payload, message)`. */
 export type BoundHandler = (payload: unknown, message: unknown) => unknown;
 
+export interface PlainHandler {
+  readonly handler: BoundHandler;
+  /** No parameter takes the message. */
+  readonly payloadOnly: boolean;
+}
+
 type ControllerMethod = (...args: unknown[]) => unknown;
 type Extract = (payload: unknown, message: unknown) => unknown;
 
@@ -45,7 +51,7 @@ export function hasGlobalEnhancers(config: ApplicationConfig, ownFilters: readon
  * pipe or filter on class or method, and only `@Payload()` and `@Ctx()` without pipes as parameters. Such a call costs
  * a tenth of one through the pipeline. `undefined` when the method needs the pipeline.
  */
-export function bindPlainHandler(instance: object, methodName: string): BoundHandler | undefined {
+export function bindPlainHandler(instance: object, methodName: string): PlainHandler | undefined {
   const method = (instance as Record<string, ControllerMethod>)[methodName]!;
   const enhancers = [GUARDS_METADATA, INTERCEPTORS_METADATA, PIPES_METADATA, EXCEPTION_FILTERS_METADATA];
   const isEnhanced = enhancers.some(
@@ -55,7 +61,7 @@ export function bindPlainHandler(instance: object, methodName: string): BoundHan
 
   const params = Reflect.getMetadata(PARAM_ARGS, instance.constructor, methodName) as
     Readonly<Record<string, ParamMetadata>> | undefined;
-  if (!params) return (payload) => method.call(instance, payload);
+  if (!params) return { handler: (payload) => method.call(instance, payload), payloadOnly: true };
 
   const extracts: Extract[] = [];
   for (const [key, param] of Object.entries(params)) {
@@ -63,11 +69,12 @@ export function bindPlainHandler(instance: object, methodName: string): BoundHan
     if (!extract) return undefined;
     extracts[param.index] = extract;
   }
-  return (payload, message) => {
+  const handler: BoundHandler = (payload, message) => {
     const args: unknown[] = [];
     for (const extract of extracts) args.push(extract?.(payload, message));
     return method.apply(instance, args);
   };
+  return { handler, payloadOnly: !Object.keys(params).some((key) => key.startsWith(`${CONTEXT}:`)) };
 }
 
 function extractOf(key: string, { data, pipes = [], schema }: ParamMetadata): Extract | undefined {

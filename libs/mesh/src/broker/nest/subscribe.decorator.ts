@@ -10,6 +10,7 @@ import {
   PATTERN_EXTRAS,
   PATTERN_HANDLER,
   PATTERN_TRANSPORT,
+  SUBSCRIPTIONS,
   subscriptionsOf,
 } from './pattern-metadata.js';
 
@@ -39,7 +40,7 @@ export function Subscribe(topic: string, options: SubscribeOptions = {}): Method
     );
     Reflect.defineMetadata(PATTERN_HANDLER, EVENT_HANDLER, method);
     Reflect.defineMetadata(PATTERN_TRANSPORT, MESH_TRANSPORT, method);
-    Reflect.defineMetadata(PATTERN_EXTRAS, { mesh: subscriptions }, method);
+    Reflect.defineMetadata(PATTERN_EXTRAS, { [SUBSCRIPTIONS]: subscriptions }, method);
     if (!Reflect.hasOwnMetadata(PARAM_ARGS, target.constructor, key))
       Reflect.defineMetadata(PARAM_ARGS, PAYLOAD_AND_MESSAGE, target.constructor, key);
   };

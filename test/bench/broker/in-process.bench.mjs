@@ -1,0 +1,213 @@
+// What a request inside the process costs, beside Moleculer's local call and Nest's ClientProxy in the same run.
+// npm run build:lib && node --expose-gc test/bench/broker/in-process.bench.mjs
+// The goals are issue 8's: plain <= 0.6x Moleculer's default call; everything on <= 0.15x Moleculer with the same set
+// and <= 0.1x Nest's ClientProxy over an in-process strategy.
+import 'reflect-metadata';
+import { Controller, Module, UseGuards } from '@nestjs/common';
+import { ApplicationConfig, ModuleRef, NestFactory } from '@nestjs/core';
+import { ClientProxy, MessagePattern, Server } from '@nestjs/microservices';
+import { ServiceBroker } from 'moleculer';
+import { firstValueFrom } from 'rxjs';
+
+const dist = new URL(`${process.env.MESH_DIST ?? '../../../libs/mesh/dist'}/`, import.meta.url);
+const load = (path) => import(new URL(path, dist).href);
+const { InProcessBroker } = await load('broker/in-process.broker.js');
+const { brokerOptionsSchema } = await load('broker/broker.options.js');
+const { connectNestHandlers } = await load('broker/nest/nest-handlers.js');
+const { CallContexts } = await load('core/call-context.js');
+const { SystemClock } = await load('core/clock.js');
+const { SystemIds } = await load('core/ids.js');
+const { fixedOptions } = await load('core/live-options.js');
+const { MeshEvents } = await load('core/mesh.events.js');
+const { ServiceInfo } = await load('core/service-info.js');
+const { PrometheusMetrics } = await load('metrics/prometheus.metrics.js');
+const { metricsSchema } = await load('metrics/metrics.options.js');
+const { CircuitBreakerManager } = await load('resilience/circuit-breaker.manager.js');
+const { resilienceSchema } = await load('resilience/resilience.options.js');
+
+const ROUNDS = Number(process.env.ROUNDS ?? 15);
+const CALLS = Number(process.env.CALLS ?? 20_000);
+const PAYLOAD = { a: 2, b: 3 };
+const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+
+const clock = new SystemClock();
+const ids = new SystemIds();
+const contexts = new CallContexts();
+
+class NoMetrics {
+  #family = { with: () => ({ inc() {}, dec() {}, set() {}, observe() {} }) };
+  counter = () => this.#family;
+  gauge = () => this.#family;
+  histogram = () => this.#family;
+  onCollect = () => () => undefined;
+}
+
+function createBroker(metrics, policyFor) {
+  const broker = new InProcessBroker(fixedOptions(brokerOptionsSchema.parse({})), {
+    clock,
+    ids,
+    contexts,
+    metrics,
+    events: new MeshEvents(),
+    service: new ServiceInfo('bench', 'bench-1'),
+    ...(policyFor && { policyFor }),
+  });
+  broker.startConsuming();
+  return broker;
+}
+
+const decorate = (decorators, target, key) => {
+  const descriptor = Object.getOwnPropertyDescriptor(target.prototype, key);
+  for (const decorator of decorators) decorator(target.prototype, key, descriptor);
+  Object.defineProperty(target.prototype, key, descriptor);
+};
+
+class Sums {
+  async add({ a, b }) {
+    return a + b;
+  }
+  async guarded({ a, b }) {
+    return a + b;
+  }
+}
+Controller()(Sums);
+decorate([MessagePattern('add')], Sums, 'add');
+decorate([MessagePattern('guarded'), UseGuards({ canActivate: () => true })], Sums, 'guarded');
+
+async function nestApp(connect) {
+  class Root {}
+  Module({ controllers: [Sums] })(Root);
+  const app = await NestFactory.createApplicationContext(Root, { logger: false });
+  await connect(app.get(ModuleRef), app.get(ApplicationConfig));
+  return app;
+}
+
+async function meshBroker(metrics, policyFor) {
+  const broker = createBroker(metrics, policyFor);
+  await nestApp((moduleRef, config) => connectNestHandlers(moduleRef, config, broker));
+  return broker;
+}
+
+/** Nest's own way to call a handler in the same process: a strategy, and a client that publishes into it. */
+async function nestClient() {
+  class LoopStrategy extends Server {
+    listen(callback) {
+      callback();
+    }
+    close() {}
+    on() {}
+    unwrap() {}
+    async handle(packet, callback) {
+      const handler = this.getHandlerByPattern(packet.pattern);
+      this.send(this.transformToObservable(await handler(packet.data, {})), callback);
+    }
+  }
+  class LoopClient extends ClientProxy {
+    constructor(strategy) {
+      super();
+      this.strategy = strategy;
+    }
+    async connect() {}
+    async close() {}
+    unwrap() {}
+    dispatchEvent() {}
+    publish(packet, callback) {
+      void this.strategy.handle(packet, callback);
+      return () => undefined;
+    }
+  }
+  const strategy = new LoopStrategy();
+  class Root {}
+  Module({ controllers: [Sums] })(Root);
+  const app = await NestFactory.createMicroservice(Root, { strategy, logger: false });
+  await app.listen();
+  return new LoopClient(strategy);
+}
+
+async function moleculer(options) {
+  const broker = new ServiceBroker({ logger: false, ...options });
+  broker.createService({ name: 'sums', actions: { add: async (ctx) => ctx.params.a + ctx.params.b } });
+  await broker.start();
+  return broker;
+}
+
+const everything = {
+  circuitBreaker: { enabled: true },
+  bulkhead: { enabled: true },
+  retryPolicy: { enabled: true },
+  requestTimeout: 5_000,
+  metrics: { enabled: true, reporter: [] },
+  tracing: { enabled: true, exporter: [] },
+};
+
+function breakers(metrics) {
+  const options = resilienceSchema.parse({
+    policies: {
+      'broker:add': { retry: { maxRetries: 2 }, bulkhead: {}, circuitBreaker: {}, totalTimeoutMs: 5_000 },
+    },
+  });
+  const events = new MeshEvents();
+  return new CircuitBreakerManager(fixedOptions(options), { clock, ids, events, metrics, contexts });
+}
+
+async function cases() {
+  const sums = new Sums();
+  const plain = await meshBroker(new NoMetrics());
+  const prometheus = () =>
+    new PrometheusMetrics(
+      fixedOptions(metricsSchema.parse({ processMetrics: false, includeDefaultRegistry: false })),
+      new MeshEvents(),
+    );
+  const measured = await meshBroker(prometheus());
+  const client = await nestClient();
+  const lean = await moleculer({});
+  const full = await moleculer(everything);
+  const inbound = { correlationId: 'c', deadlineAt: clock.now() + 60_000 * 60 };
+  const list = {
+    'direct async call': () => sums.add(PAYLOAD),
+    'moleculer, default': () => lean.call('sums.add', PAYLOAD),
+    'moleculer, everything on': () => full.call('sums.add', PAYLOAD),
+    'nest ClientProxy in-process': () => firstValueFrom(client.send('add', PAYLOAD)),
+    'mesh, plain': () => plain.request('add', PAYLOAD),
+    'mesh, with metrics': () => measured.request('add', PAYLOAD),
+    'mesh, through a guard': () => plain.request('guarded', PAYLOAD),
+  };
+  const metrics = prometheus();
+  const manager = breakers(metrics);
+  const protectedBroker = await meshBroker(metrics, (pattern) => {
+    const name = `broker:${pattern}`;
+    return manager.has(name) ? manager.policy(name) : undefined;
+  });
+  list['mesh, everything on'] = () => protectedBroker.request('add', PAYLOAD);
+  return { list, inbound: { context: inbound, plain: () => plain.request('add', PAYLOAD) } };
+}
+
+const { list, inbound } = await cases();
+const loop = async (call, n) => {
+  for (let i = 0; i < n; i++) await call();
+};
+const runs = Object.entries(list).map(([name, call]) => [name, (n) => loop(call, n)]);
+runs.push(['mesh, plain, in an inbound call', (n) => contexts.run(inbound.context, () => loop(inbound.plain, n))]);
+
+const times = new Map(runs.map(([name]) => [name, []]));
+for (const [, run] of runs) await run(CALLS / 2);
+for (let round = 0; round < ROUNDS; round++) {
+  for (let i = 0; i < runs.length; i++) {
+    const [name, run] = runs[(i + round) % runs.length];
+    const start = process.hrtime.bigint();
+    await run(CALLS);
+    times.get(name).push(Number(process.hrtime.bigint() - start) / CALLS);
+  }
+}
+const result = new Map([...times].map(([name, values]) => [name, median(values)]));
+const lean = result.get('moleculer, default');
+const full = result.get('moleculer, everything on');
+const nest = result.get('nest ClientProxy in-process');
+console.log(`node ${process.version}, ${ROUNDS} rounds of ${CALLS} calls, medians`);
+console.log('| case | ns a call | x moleculer | x moleculer, everything | x nest ClientProxy |');
+console.log('|---|---|---|---|---|');
+for (const [name, ns] of result)
+  console.log(
+    `| ${name} | ${ns.toFixed(0)} | ${(ns / lean).toFixed(2)} | ${(ns / full).toFixed(3)} | ${(ns / nest).toFixed(3)} |`,
+  );
+process.exit(0);
