@@ -138,12 +138,16 @@ interface Answer {
   readonly body: string;
 }
 
+function portOf(app: INestApplication): number {
+  return ((app.getHttpServer() as Server).address() as AddressInfo).port;
+}
+
 function call(
   app: INestApplication,
   path: string,
   options: { method?: string; headers?: Record<string, string>; body?: string } = {},
 ): Promise<Answer> {
-  const { port } = app.getHttpServer().address() as AddressInfo;
+  const port = portOf(app);
   const { method = 'GET', headers = {}, body } = options;
   return new Promise((resolve, reject) => {
     const request = httpRequest({ port, path, method, headers, agent }, (response) => {
@@ -220,6 +224,31 @@ describe.each(['express', 'fastify'] as const)('HttpIntake on %s', (platform) =>
     const ids = Array.from({ length: 50 }, (_, index) => `id-${index}`);
     const answers = await Promise.all(ids.map((id) => call(app!, '/seen', { headers: { 'x-correlation-id': id } })));
     expect(answers.map(({ body }) => (JSON.parse(body) as { correlationId: string }).correlationId)).toEqual(ids);
+  });
+
+  it('tells its observers of each request in its context: route template, status and time, 499 for a client that left', async () => {
+    const bench = new Bench();
+    const told: unknown[] = [];
+    bench.intake.addObserver({
+      requestFinished: ({ method, route, status, durationMs }) =>
+        told.push([method, route, status, durationMs > 0, bench.contexts.current()?.correlationId]),
+    });
+    bench.intake.addRoute({ method: 'GET', path: '/health/live', handle: () => ({ status: 200, body: '' }) });
+    await boot(bench);
+    await call(app!, '/seen', { headers: { 'x-correlation-id': 'a' } });
+    await call(app!, '/nowhere/7', { headers: { 'x-correlation-id': 'b' } });
+    await call(app!, '/health/live');
+    const leaving = httpRequest({ port: portOf(app!), path: '/slow', headers: { 'x-correlation-id': 'c' } });
+    leaving.on('error', () => undefined).end();
+    await bench.entered.promise;
+    leaving.destroy();
+    while (bench.intake.inFlight > 0) await new Promise((resolve) => setImmediate(resolve));
+    bench.gate.resolve();
+    expect(told).toEqual([
+      ['GET', '/seen', 200, true, 'a'],
+      ['GET', undefined, 404, true, 'b'],
+      ['GET', '/slow', 499, true, 'c'],
+    ]);
   });
 
   it('answers raw routes under a global prefix, versioning and a guard that refuses everything', async () => {
@@ -317,7 +346,7 @@ describe.each(['express', 'fastify'] as const)('HttpIntake on %s', (platform) =>
   it('ends an open event stream at the drain, with a hint to come back', async () => {
     const bench = new Bench();
     await boot(bench);
-    const { port } = app!.getHttpServer().address() as AddressInfo;
+    const port = portOf(app!);
     const opened = Promise.withResolvers<IncomingMessage>();
     httpRequest({ port, path: '/ticks', agent }, (response) => opened.resolve(response)).end();
     const stream = await opened.promise;

@@ -1,7 +1,8 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { HttpAdapterHost } from '@nestjs/core';
-import type { CallContexts } from '../core/call-context.js';
+import type { CallContext, CallContexts } from '../core/call-context.js';
 import type { Clock, Timer } from '../core/clock.js';
+import { routeTemplate, type HttpObserver } from '../core/http-observer.port.js';
 import type { Ids } from '../core/ids.js';
 import type { MeshEvents } from '../core/mesh.events.js';
 import type { RawRoute } from '../core/raw-route.js';
@@ -9,6 +10,9 @@ import type { Drainable } from './drainable.js';
 import { inboundContext } from './inbound-context.js';
 import { RawRouteTable } from './raw-route.table.js';
 import { endEventStream, isOpenEventStream } from './event-stream.js';
+
+/** The status that nginx logs for a client that left before the answer. */
+const CLIENT_LEFT = 499;
 
 /** How often a drain looks for connections that fell idle and streams that opened meanwhile. */
 const SWEEP_MS = 50;
@@ -41,6 +45,7 @@ export class HttpIntake implements Drainable {
   readonly name = 'http';
   readonly #deps: HttpIntakeDependencies;
   readonly #routes: RawRouteTable;
+  readonly #observers: HttpObserver[] = [];
   readonly #open = new Set<ServerResponse>();
   #adapter: HookedAdapter | undefined;
   #hostHook: RequestHook | undefined;
@@ -66,6 +71,11 @@ export class HttpIntake implements Drainable {
   /** Adds a route that is answered ahead of the host's prefix, versioning, guards and routes. */
   addRoute(route: RawRoute): void {
     this.#routes.add(route);
+  }
+
+  /** Tells the observer of every request whose response is over; raw routes are left out. */
+  addObserver(observer: HttpObserver): void {
+    this.#observers.push(observer);
   }
 
   /** Requests whose responses are not over yet; open event streams count, raw routes don't. */
@@ -138,19 +148,34 @@ export class HttpIntake implements Drainable {
         void this.#routes.answer(route, request, response);
         return undefined;
       }
-      this.#track(response);
+      this.#track(hookRequest, response, context);
       return this.#hostHook ? this.#hostHook.call(this.#adapter, hookRequest, hookResponse, done) : done();
     });
   }
 
-  #track(response: ServerResponse): void {
+  #track(hookRequest: HookRequest, response: ServerResponse, context: CallContext): void {
+    const startedAt = this.#deps.clock.monotonic();
     this.#open.add(response);
     response.once('close', () => {
+      if (this.#observers.length > 0)
+        // The socket emits this outside the request's context.
+        this.#deps.contexts.run(context, () => this.#tell(hookRequest, response, startedAt));
       this.#open.delete(response);
       if (this.#open.size > 0) return;
       this.#sweep?.cancel();
       this.#onIdle?.();
     });
+  }
+
+  #tell(hookRequest: HookRequest, response: ServerResponse, startedAt: number): void {
+    const route = routeTemplate(hookRequest);
+    const request = {
+      method: response.req.method ?? 'GET',
+      ...(route !== undefined && { route }),
+      status: response.headersSent ? response.statusCode : CLIENT_LEFT,
+      durationMs: this.#deps.clock.monotonic() - startedAt,
+    };
+    for (const observer of this.#observers) observer.requestFinished(request);
   }
 
   /** Connections fall idle and streams open at any time during the drain, and nothing announces either. */
