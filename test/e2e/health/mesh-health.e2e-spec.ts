@@ -156,28 +156,37 @@ describe.each(Object.entries(platforms))('the health of a MeshModule application
     expect((await get('/health/ready')).status).toBe(404);
   });
 
-  it('turns unready at the first moment of the shutdown and stays live to the last', async () => {
-    const app = await create([mesh({ health: { details: 'always' } }), LedgerModule]);
-    let ledger!: Ledger;
-    ledger = app.get(Ledger, { strict: false });
+  it('is probed like a pod: ready until the first moment of the shutdown, live to the last', async () => {
+    const app = await create([
+      mesh({
+        health: { details: 'always' },
+        lifecycle: { shutdown: { preStop: 'always', preStopMs: 300 } },
+      }),
+      LedgerModule,
+    ]);
+    const ledger = app.get(Ledger, { strict: false });
     const get = await listen(app);
-    const health = app.get(ServiceMesh).health;
-    let atDrain: string | undefined;
-    app.get(MeshEvents).on('lifecycle.phase', ({ phase }) => {
-      if (phase === 'draining') atDrain = `${health.snapshot('ready').status}, connected: ${ledger.connected}`;
-    });
-    expect((await get('/health/ready')).status).toBe(200);
+    const { health } = app.get(ServiceMesh);
+    const seen = new Set<string>();
+    const probe = async (): Promise<void> => {
+      const answers = await Promise.all(['live', 'ready', 'startup'].map((group) => get(`/health/${group}`)));
+      const { status } = (await answers[1]!.json()) as { status: string };
+      seen.add(`${answers.map((answer) => answer.status).join(' ')} ${status}`);
+    };
+    for (let i = 0; i < 5; i++) await probe();
+    expect([...seen]).toEqual(['200 200 200 ok']);
+
+    apps.splice(apps.indexOf(app), 1);
     const closed = app.close();
     while (health.snapshot('ready').status === 'up') await sleep(1);
-    const codes = await Promise.all(
-      ['live', 'ready'].map(async (group) => (await get(`/health/${group}`).catch(() => undefined))?.status),
-    );
-    // The server may have stopped listening already; where it still answers, it says this.
-    expect([200, undefined]).toContain(codes[0]);
-    expect([503, undefined]).toContain(codes[1]);
+    seen.clear();
+    const connectedAt503 = ledger.connected;
+    for (let i = 0; i < 5; i++) await probe();
+    expect([...seen]).toEqual(['200 503 200 shutting_down']);
+    expect(connectedAt503).toBe(true);
     await closed;
-    expect(atDrain).toBe('down, connected: true');
     expect(health.snapshot('live').status).toBe('up');
+    await expect(probe()).rejects.toThrow('fetch failed');
   });
 
   it('shows an open circuit breaker as degraded, with 200', async () => {

@@ -1,5 +1,10 @@
 import { SetMetadata } from '@nestjs/common';
-import type { HealthCriticality, HealthGroup, HealthMembership } from '../core/health.port.js';
+import type {
+  HealthContributor as Contributor,
+  HealthCriticality,
+  HealthGroup,
+  HealthMembership,
+} from '../core/health.port.js';
 
 /** Where the decorator leaves what the explorer reads. */
 export const HEALTH_CONTRIBUTOR = Symbol('nestjs-mesh.health-contributor');
@@ -16,6 +21,9 @@ export interface HealthContributorOptions {
   /** Share in the score for people. @default 1 */
   readonly weight?: number;
 }
+
+/** What `HealthAggregator.register` takes. It shares its name with the decorator, which makes one of a method. */
+export type HealthContributor = Contributor;
 
 export interface HealthContributorMetadata {
   readonly name: string;
