@@ -9,8 +9,11 @@ import { PrometheusModule } from '@willsoto/nestjs-prometheus';
 import { LoggerModule } from 'nestjs-pino';
 import {
   CacheClient,
+  type CacheFactory,
+  type CacheStats,
   CircuitBreakerManager,
   HealthAggregator,
+  type LoadContext,
   MeshModule,
   MessageBroker,
   MetricsClient,
@@ -184,15 +187,35 @@ describe('MeshModule', () => {
   });
 
   describe('replacing a part', () => {
+    /** Keeps nothing. */
     class NoCache extends CacheClient {
-      async getOrSet<T>(_key: string, factory: (context: never) => Promise<T> | T): Promise<T> {
-        return factory(undefined as never);
+      override async getOrSet<T>(_key: string, factory: CacheFactory<T>): Promise<T> {
+        return factory({ signal: AbortSignal.timeout(1_000) } as LoadContext<T>);
       }
-      get = () => Promise.resolve(undefined);
-      set = () => Promise.resolve();
-      delete = () => Promise.resolve(false);
-      clear = () => Promise.resolve();
-      stats = () => ({ hits: 0, misses: 0, entries: 0, evictions: 0 });
+      override get = () => Promise.resolve(undefined);
+      override entry = () => Promise.resolve({ found: false } as const);
+      override set = () => Promise.resolve();
+      override getMany = <T>() => Promise.resolve(new Map<string, T>());
+      override setMany = () => Promise.resolve();
+      override expire = () => Promise.resolve(false);
+      override delete = () => Promise.resolve(false);
+      override deleteMany = () => Promise.resolve(0);
+      override deleteByTag = () => Promise.resolve();
+      override clear = () => Promise.resolve();
+      override namespace = () => this;
+      override stats(): CacheStats {
+        return {
+          hits: 0,
+          stale: 0,
+          misses: 0,
+          loads: 0,
+          loadFailures: 0,
+          coalesced: 0,
+          entries: 0,
+          bytes: 0,
+          evictions: 0,
+        };
+      }
     }
 
     it('gives the replacement to everybody', async () => {
@@ -204,7 +227,7 @@ describe('MeshModule', () => {
     it('refuses one that lacks a method of the port, by name', async () => {
       const components = { cache: { useValue: { get: () => undefined } as unknown as CacheClient } };
       await expect(boot({ imports: [mesh({}, { components })] })).rejects.toThrow(
-        /components\.cache.*lacks getOrSet\(\), set\(\)/,
+        /components\.cache.*lacks getOrSet\(\), entry\(\), set\(\)/,
       );
     });
 

@@ -145,7 +145,7 @@ describe.each(Object.entries(platforms))('the demo shop on %s', (_name, createAd
       'mesh_breaker_state',
       'mesh_cache_requests_total',
       'mesh_messages_total',
-      'mesh_component_start_duration_seconds',
+      'mesh_component_step_duration_seconds',
     ]) {
       expect(body['text']).toContain(`# TYPE ${name} `);
     }

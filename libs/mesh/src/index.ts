@@ -4,13 +4,51 @@ export type { MeshConfig, MeshOptions } from './mesh.options.js';
 export type { MeshExtras, Replacement } from './replacements.js';
 
 export { enableMeshShutdown } from './lifecycle/enable-mesh-shutdown.js';
+export { MeshComponent } from './lifecycle/mesh-component.decorator.js';
+export { MESH_COMPONENTS } from './lifecycle/component.explorer.js';
 export { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
+
+export { callSignal } from './resilience/call-signal.js';
 export { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
+export { Fallback } from './resilience/decorators/fallback.decorator.js';
+export { Bulkhead, CircuitBreaker, RateLimit, Retry, Timeout } from './resilience/decorators/protection.decorators.js';
+export { Resilient } from './resilience/decorators/resilient.decorator.js';
+
+export { CacheEvict, CachePut } from './cache/decorators/cache-write.decorators.js';
+export { Cacheable } from './cache/decorators/cacheable.decorator.js';
+
+export { Subscribe } from './broker/nest/subscribe.decorator.js';
+
 export { HealthAggregator } from './health/health.aggregator.js';
+export { HealthContributor } from './health/health-contributor.decorator.js';
+
 export { ConfigStore } from './config/config.store.js';
 
-export { MessageBroker } from './core/broker.port.js';
-export { CacheClient } from './core/cache.port.js';
+export {
+  type DrainOptions,
+  type DrainReport,
+  type Message,
+  MessageBroker,
+  type MessageHandler,
+  type MessagePattern,
+  type PublishOptions,
+  type PublishReceipt,
+  type RequestHandler,
+  type RequestMessage,
+  type RequestOptions,
+  type SubscribeOptions,
+  type Subscription,
+} from './core/broker.port.js';
+export {
+  CacheClient,
+  type CacheDefaults,
+  type CacheFactory,
+  type CacheGetOrSetOptions,
+  type CacheLookup,
+  type CacheSetOptions,
+  type CacheStats,
+  type LoadContext,
+} from './core/cache.port.js';
 export { CallContexts, type CallContext } from './core/call-context.js';
 export { Clock, SystemClock, type Timer, type TimerOptions } from './core/clock.js';
 export { Ids, SystemIds } from './core/ids.js';

@@ -1,5 +1,8 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { type ExceptionFilter, Inject, Injectable } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { InProcessBroker } from './broker/in-process.broker.js';
+import { connectNestHandlers, connectSubscribers } from './broker/nest/nest-handlers.js';
+import { CachedMethods } from './cache/decorators/cached-methods.js';
 import { ConfigStore } from './config/config.store.js';
 import { MessageBroker } from './core/broker.port.js';
 import { CacheClient } from './core/cache.port.js';
@@ -15,12 +18,18 @@ import { HealthAggregator } from './health/health.aggregator.js';
 import { HealthFormatter } from './health/health.formatter.js';
 import { healthRoutes } from './health/health.routes.js';
 import { HttpIntake } from './lifecycle/http.intake.js';
+import { LifecycleHealth } from './lifecycle/lifecycle.health.js';
+import { LifecycleMetrics } from './lifecycle/lifecycle.metrics.js';
 import { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
+import { AccessLog } from './logging/access-log.js';
 import { EventLog } from './logging/event-log.js';
 import { LogSink } from './logging/log-sink.js';
 import type { MeshConfig } from './mesh.options.js';
+import { HttpMetrics } from './metrics/http.metrics.js';
 import { metricsRoute } from './metrics/metrics.route.js';
-import { assertParts, type MeshExtras } from './replacements.js';
+import { ProcessMetrics } from './metrics/process.metrics.js';
+import { exposeServiceInfo } from './metrics/service.metrics.js';
+import { assertPart, type MeshExtras, type ReplaceableParts } from './replacements.js';
 import { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 import { MeshExceptionFilter } from './resilience/filters/mesh-exception.filter.js';
 
@@ -30,15 +39,18 @@ export const MESH_EXTRAS = Symbol('nestjs-mesh extras');
 /** Joins the rooms: no room knows another, so what one needs of the other is connected here, once. */
 @Injectable()
 export class MeshAssembly {
+  readonly #filters: readonly ExceptionFilter[];
+
   constructor(
     @Inject(MESH_EXTRAS) private readonly extras: MeshExtras,
     @Inject(ModuleRef) private readonly parts: ModuleRef,
     private readonly modules: ModulesContainer,
-    application: ApplicationConfig,
+    private readonly application: ApplicationConfig,
   ) {
     // In the constructor, before Nest adds the filters of the user: theirs then win over ours.
-    if (extras.errorFilter !== false)
-      application.useGlobalFilters(new MeshExceptionFilter(this.#get(HttpAdapterHost), this.#get(ServiceInfo)));
+    this.#filters =
+      extras.errorFilter === false ? [] : [new MeshExceptionFilter(this.#get(HttpAdapterHost), this.#get(ServiceInfo))];
+    application.useGlobalFilters(...this.#filters);
   }
 
   /** Runs before the first hook of the user's code, when every instance exists. */
@@ -48,13 +60,14 @@ export class MeshAssembly {
       broker: this.#get(MessageBroker),
       cache: this.#get(CacheClient),
     };
-    assertParts(parts);
+    for (const [name, part] of Object.entries(parts)) assertPart(name as keyof ReplaceableParts, part);
     this.#fillRuntime(parts.cache);
     this.#get(DecoratedMethodsExplorer).explore();
     this.#joinHealth();
     this.#registerParts(parts);
     this.#addRoutes(parts.metrics);
-    this.#keepLogs();
+    this.#observe(parts.metrics);
+    await this.#connectHandlers(parts.broker);
   }
 
   #fillRuntime(cache: CacheClient): void {
@@ -63,12 +76,14 @@ export class MeshAssembly {
     runtime.provide(CircuitBreakerManager, breakers);
     runtime.provide(PolicyRunner, breakers);
     runtime.provide(CacheClient, cache);
+    runtime.provide(CachedMethods, new CachedMethods());
   }
 
   #joinHealth(): void {
     const health = this.#get(HealthAggregator);
     this.#get(MeshEvents).on('lifecycle.phase', ({ phase }) => health.setPhase(phase));
     health.addSource('breaker', this.#get(CircuitBreakerManager));
+    health.addSource('component', new LifecycleHealth(this.#get(MeshLifecycle)));
     new HealthContributorExplorer(this.modules, health).explore();
   }
 
@@ -85,7 +100,7 @@ export class MeshAssembly {
     const breakers = this.#get(CircuitBreakerManager);
     const health = this.#get(HealthAggregator);
     for (const component of [
-      asComponent('metrics', [], metrics),
+      asComponent('metrics', [], new ProcessMetrics(metrics)),
       asComponent('resilience', ['metrics'], {
         drain: ({ deadlineAt }) => breakers.drain({ deadlineAt }),
         stop: () => breakers.dispose(),
@@ -107,18 +122,37 @@ export class MeshAssembly {
       details: this.extras.healthDetails,
     });
     for (const route of routes) intake.addRoute(route);
-    intake.addRoute(metricsRoute(metrics, '/metrics'));
+    const { http } = config.snapshot.metrics;
+    if (http) intake.addRoute(metricsRoute(metrics, http.path));
   }
 
-  /** The last lines of a shutdown are written before the process ends. */
-  #keepLogs(): void {
-    const log = this.#get(EventLog);
+  /** What the rooms tell goes to metrics and log. The last lines of a shutdown are written before the process ends. */
+  #observe(metrics: MetricsClient): void {
+    const events = this.#get(MeshEvents);
+    const intake = this.#get(HttpIntake);
     const sink = this.#get(LogSink);
-    const { flushMs } = this.#get(ConfigStore<MeshConfig>).snapshot.lifecycle.shutdown;
+    const log = this.#get(EventLog);
+    const config = this.#get(ConfigStore<MeshConfig>);
+    exposeServiceInfo(metrics, this.#get(ServiceInfo));
+    const lifecycleMetrics = new LifecycleMetrics(metrics, events, intake);
+    intake.addObserver(new HttpMetrics(metrics));
+    intake.addObserver(new AccessLog(sink, config.section('logging')));
     this.#get(MeshLifecycle).addFlush(async () => {
+      lifecycleMetrics.stop();
       log.stop();
-      await sink.flush(flushMs);
+      await sink.flush(config.snapshot.lifecycle.shutdown.flushMs);
     });
+  }
+
+  /** Handlers are known from now on; messages flow once the whole application is up. */
+  async #connectHandlers(broker: MessageBroker): Promise<void> {
+    const { inheritGlobals = true } = this.extras;
+    await connectNestHandlers(this.parts, this.application, broker, { inheritGlobals, ownFilters: this.#filters });
+    await connectSubscribers(this.parts, broker);
+    if (broker instanceof InProcessBroker)
+      this.#get(MeshEvents).on('lifecycle.phase', ({ phase }) => {
+        if (phase === 'ready') broker.startConsuming();
+      });
   }
 
   #get<T>(token: abstract new (...args: never[]) => T): T {

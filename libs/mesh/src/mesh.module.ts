@@ -8,6 +8,7 @@ import {
   Optional,
 } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
+import { cacheManagerProviders, cacheManagerTokens } from './cache/cache-manager.adapter.js';
 import { MessageBroker } from './core/broker.port.js';
 import { CacheClient } from './core/cache.port.js';
 import { MeshConfigError } from './core/mesh.errors.js';
@@ -90,12 +91,23 @@ const exported = [
 ];
 
 function compose(kernel: DynamicModule, extras: MeshExtras): DynamicModule {
-  const { isGlobal = true, imports = [] } = extras;
+  const { isGlobal = true, imports = [], logging = 'own', cacheManager = true } = extras;
   return {
     module: MeshModule,
     global: isGlobal,
-    imports: [kernel, MeshEdgeModule, meshLoggerModule([kernel]), prometheusModule(), terminusModule(), ...imports],
-    providers: [{ provide: MESH_EXTRAS, useValue: extras }, ...meshProviders(extras)],
-    exports: [kernel, ...exported],
+    imports: [
+      kernel,
+      MeshEdgeModule,
+      meshLoggerModule([kernel], logging),
+      prometheusModule(),
+      terminusModule(),
+      ...imports,
+    ],
+    providers: [
+      { provide: MESH_EXTRAS, useValue: extras },
+      ...meshProviders(extras),
+      ...(cacheManager ? cacheManagerProviders : []),
+    ],
+    exports: [kernel, ...exported, ...(cacheManager ? cacheManagerTokens : [])],
   };
 }

@@ -43,5 +43,6 @@ export const misplacedOptions = {
   components: BESIDE,
   isGlobal: BESIDE,
   imports: BESIDE,
-  enhancers: BESIDE,
+  healthDetails: BESIDE,
+  errorFilter: BESIDE,
 } as const;

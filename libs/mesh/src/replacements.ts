@@ -4,6 +4,7 @@ import { CacheClient } from './core/cache.port.js';
 import { MeshConfigError } from './core/mesh.errors.js';
 import { MetricsClient } from './core/metrics.port.js';
 import type { RawRequest } from './core/raw-route.js';
+import type { LoggingMode } from './logging/pino.adapter.js';
 
 /** What takes the place of a part, in Nest's own words. */
 export type Replacement<T> =
@@ -30,6 +31,15 @@ export interface MeshExtras {
   /** Modules that export what replacements inject. */
   readonly imports?: NonNullable<DynamicModule['imports']>;
   readonly components?: { readonly [K in keyof ReplaceableParts]?: Replacement<ReplaceableParts[K]> };
+  /**
+   * `own`: a pino logger of this application, through nestjs-pino; a LoggerModule that the host imports itself wins.
+   * `existing`: the logger that the application gave to Nest. `false`: the mesh writes no lines. @default 'own'
+   */
+  readonly logging?: LoggingMode;
+  /** Whether `CACHE_MANAGER` is the mesh's cache; `false` for a host with a CacheModule of its own. @default true */
+  readonly cacheManager?: boolean;
+  /** Whether the application's global guards, pipes, interceptors and filters apply to messages too. @default true */
+  readonly inheritGlobals?: boolean;
   /** Who sees more of a probe than its status; wins over `health.details`. */
   readonly healthDetails?: (request: RawRequest) => boolean;
   /** Whether the mesh renders its own errors (`Retry-After`, wire form). The user's filters win in any case. @default true */
@@ -49,11 +59,25 @@ const ports: { readonly [K in keyof ReplaceableParts]: Port } = {
   },
   broker: {
     token: MessageBroker,
-    methods: ['request', 'publish', 'subscribe', 'drain'] satisfies (keyof MessageBroker)[],
+    methods: ['request', 'publish', 'subscribe', 'serve', 'drain'] satisfies (keyof MessageBroker)[],
   },
   cache: {
     token: CacheClient,
-    methods: ['getOrSet', 'get', 'set', 'delete', 'clear', 'stats'] satisfies (keyof CacheClient)[],
+    methods: [
+      'getOrSet',
+      'get',
+      'entry',
+      'set',
+      'getMany',
+      'setMany',
+      'expire',
+      'delete',
+      'deleteMany',
+      'deleteByTag',
+      'clear',
+      'namespace',
+      'stats',
+    ] satisfies (keyof CacheClient)[],
   },
 };
 
@@ -68,21 +92,30 @@ export function partProviders(
     throw new MeshConfigError(
       `components.${unknown} is not a part that can be replaced; these are: ${known.join(', ')}.`,
     );
-  return (Object.keys(ports) as (keyof ReplaceableParts)[]).map((name) => {
+  return (Object.keys(ports) as (keyof ReplaceableParts)[]).flatMap((name) => {
     const replacement = replacements[name];
-    return replacement ? ({ provide: ports[name].token, ...replacement } as Provider) : defaults[name];
+    if (!replacement) return defaults[name];
+    const raw = Symbol(`nestjs-mesh: components.${name}`);
+    return [
+      { provide: raw, ...replacement } as Provider,
+      // Checked before anybody gets it: Nest constructs what injects it as soon as it is there.
+      { provide: ports[name].token, inject: [raw], useFactory: (part: unknown) => assertPart(name, part) },
+    ];
   });
 }
 
-/** @throws {MeshConfigError} naming part, class and methods, when a part is not what its port says. */
-export function assertParts(parts: ReplaceableParts): void {
-  for (const [name, { token, methods }] of Object.entries(ports)) {
-    const part = parts[name as keyof ReplaceableParts] as unknown as Record<string, unknown> | undefined;
-    const missing = methods.filter((method) => typeof part?.[method] !== 'function');
-    if (missing.length === 0) continue;
-    const className = (part as object | undefined)?.constructor.name ?? String(part);
-    throw new MeshConfigError(
-      `components.${name}: ${className} can't replace ${token.name}, it lacks ${missing.map((method) => `${method}()`).join(', ')}.`,
-    );
-  }
+/**
+ * The part itself.
+ * @throws {MeshConfigError} naming part, class and methods, when it is not what its port says.
+ */
+export function assertPart<T>(name: keyof ReplaceableParts, part: T): T {
+  const { token, methods } = ports[name];
+  const missing = methods.filter(
+    (method) => typeof (part as Record<string, unknown> | undefined)?.[method] !== 'function',
+  );
+  if (missing.length === 0) return part;
+  const className = (part as object | undefined)?.constructor.name ?? String(part);
+  throw new MeshConfigError(
+    `components.${name}: ${className} can't replace ${token.name}, it lacks ${missing.map((method) => `${method}()`).join(', ')}.`,
+  );
 }

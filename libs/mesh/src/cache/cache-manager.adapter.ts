@@ -1,7 +1,9 @@
-import type { CacheManagerOptions } from '@nestjs/cache-manager';
+import { Cache, CACHE_MANAGER, type CacheManagerOptions } from '@nestjs/cache-manager';
+import type { Provider } from '@nestjs/common';
+import { createCache } from 'cache-manager';
 import { Keyv, type KeyvStoreAdapter, type StoredData } from 'keyv';
 import { MeshConfigError } from '../core/mesh.errors.js';
-import type { CacheClient } from '../core/cache.port.js';
+import { CacheClient } from '../core/cache.port.js';
 
 /** The namespace that `CACHE_MANAGER` reads and writes. */
 export const CACHE_MANAGER_NAMESPACE = 'cache-manager';
@@ -20,6 +22,22 @@ export function cacheModuleOptions(cache: CacheClient): CacheManagerOptions {
   refuseKeyv6([keyv]);
   return { stores: [keyv] };
 }
+
+/**
+ * `CACHE_MANAGER` and `Cache` over the application's {@link CacheClient}. Not CacheModule itself, which would disconnect
+ * its store while requests still run, and could inject the cache only from a global module.
+ */
+export const cacheManagerProviders: Provider[] = [
+  {
+    provide: CACHE_MANAGER,
+    inject: [CacheClient],
+    useFactory: (cache: CacheClient) => createCache(cacheModuleOptions(cache) as Parameters<typeof createCache>[0]),
+  },
+  { provide: Cache, useExisting: CACHE_MANAGER },
+];
+
+/** What {@link cacheManagerProviders} provide. */
+export const cacheManagerTokens = [CACHE_MANAGER, Cache];
 
 /**
  * Refuses stores of Keyv 6, with which cache-manager 7 never has a hit and says nothing.

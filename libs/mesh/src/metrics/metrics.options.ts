@@ -21,6 +21,19 @@ export const metricsSchema = z
       .describe(
         "Whether the metrics of prom-client's process-wide registry, where @willsoto/nestjs-prometheus puts its own, are exposed too.",
       ),
+    http: z
+      .union([
+        z.literal(false),
+        z.strictObject({
+          path: z
+            .string()
+            .regex(/^\/[^\s?#]*$/, 'must be an absolute path: it starts with "/" and has no query')
+            .default('/metrics')
+            .describe('Path of the exposition, without the global prefix.'),
+        }),
+      ])
+      .prefault({})
+      .describe('The route that Prometheus scrapes, or false for none.'),
   })
   .describe('Metrics and their exposition.');
 
