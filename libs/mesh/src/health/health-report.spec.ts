@@ -49,8 +49,22 @@ describe('toReport', () => {
   });
 
   it.each([
-    ['a key', { password: SECRET, nested: { apiKey: SECRET, 'set-cookie': [SECRET], authToken: { value: SECRET } } }],
+    [
+      'a key',
+      {
+        password: SECRET,
+        nested: {
+          apiKey: SECRET,
+          'set-cookie': [SECRET],
+          passwordHash: SECRET,
+          accessKey: SECRET,
+          authToken: { value: SECRET },
+        },
+      },
+    ],
     ['a URL', { url: `redis://user:${SECRET}@cache:6379/0`, token_url: `amqp://${SECRET}@mq` }],
+    ['a URL whose password is odd', { url: `postgres://app:a/${SECRET}@${SECRET}@db:5432/app` }],
+    ['a secret behind a long text', { text: `${'password='}${'x'.repeat(1_500)} redis://:${SECRET}@cache` }],
     ['a header', { sent: `Authorization: Bearer ${SECRET}.abc.def` }],
     ['a connection string', { dsn: `Server=db;User=sa;Password=${SECRET};Encrypt=true` }],
     ['a query', { uri: `https://x/y?user=1&token=${SECRET}&a=b` }],
@@ -104,6 +118,7 @@ describe('maskText', () => {
     maskText('a'.repeat(1_000_000));
     maskText('password='.repeat(100_000));
     maskText('x://'.repeat(100_000));
+    maskText(`${'token'.repeat(100_000)}`);
     expect(performance.now() - started).toBeLessThan(200);
   });
 });

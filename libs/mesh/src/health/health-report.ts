@@ -1,16 +1,20 @@
 import type { HealthReport, HealthStatus } from '../core/health.port.js';
 
 const MAX_TEXT = 300;
+/** How much of a text is looked at: more than is shown, so that a secret at the cut is still recognised. */
+const MAX_SCANNED = 4_000;
 const MAX_DEPTH = 4;
 const MAX_KEYS = 50;
 const MASK = '***';
 
-const SECRET_KEY = /pass(word|wd|phrase)?$|secret|token|credential|authorization|cookie|api[-_]?key|private[-_]?key/i;
+const SECRET_KEY =
+  /pass$|passw|passphrase|pwd|secret|token|credential|authorization|cookie|(api|access|private|signing)[-_]?key/i;
 const SECRET_TEXT: readonly (readonly [RegExp, string])[] = [
-  [/([a-z][a-z\d+.-]*:\/\/)[^\s/@]+@/gi, `$1${MASK}@`],
+  // Up to the last "@": a password may hold one, and a slash.
+  [/\b([a-z][a-z\d+.-]{0,30}:\/\/)\S*@/gi, `$1${MASK}@`],
   [/\b(bearer|basic)\s+[\w+/.=~-]{6,}/gi, `$1 ${MASK}`],
   [
-    /\b([\w-]*(?:password|passwd|pwd|secret|token|api[-_]?key|authorization)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&"'}]+)/gi,
+    /([\w-]{0,40}(?:password|passwd|pwd|secret|token|(?:api|access)[-_]?key|authorization)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&"'}]+)/gi,
     `$1${MASK}`,
   ],
 ];
@@ -43,7 +47,7 @@ export function failureReport(error: unknown): HealthReport {
 
 /** Masks what looks like a credential and limits the length. */
 export function maskText(value: string): string {
-  let masked = value.length > 4 * MAX_TEXT ? value.slice(0, 4 * MAX_TEXT) : value;
+  let masked = value.slice(0, MAX_SCANNED);
   for (const [pattern, replacement] of SECRET_TEXT) masked = masked.replace(pattern, replacement);
   return masked.length > MAX_TEXT ? `${masked.slice(0, MAX_TEXT)}…` : masked;
 }
