@@ -55,7 +55,7 @@ export class PrometheusMetrics extends MetricsClient {
     };
     const dropped = this.#perMetric(
       'mesh_metric_series_dropped_total',
-      'Label sets beyond the limit of their metric, counted in its __other__ series instead.',
+      'Label sets beyond the limit of their metric, counted in its overflow series instead.',
     );
     const rejected = this.#perMetric(
       'mesh_metric_updates_rejected_total',
