@@ -1,0 +1,259 @@
+import assert from 'node:assert/strict';
+import type { Message, MessageBroker, MessageServer, RequestMessage } from '../core/broker.port.js';
+import { SystemClock } from '../core/clock.js';
+import { MeshConfigError } from '../core/mesh.errors.js';
+import { isMeshError, MeshError } from '../core/mesh.error.js';
+
+/** One broker of the kind under test, connected and consuming. */
+export interface BrokerUnderTest {
+  readonly broker: MessageBroker & MessageServer;
+  /** How many messages a stuck subscription may pile up before `publish` is refused; absent where the server keeps them. */
+  readonly maxQueued?: number;
+  close(): Promise<void> | void;
+}
+
+/** One rule that every broker keeps. Give `name` and `run` to the test runner of your choice. */
+export interface ConformanceCase {
+  readonly name: string;
+  run(): Promise<void>;
+}
+
+type Rule = (subject: BrokerUnderTest) => Promise<void>;
+
+const clock = new SystemClock();
+const never = (): Promise<never> => new Promise(() => undefined);
+
+const rules: Readonly<Record<string, Rule>> = {
+  'answers requests at every concurrency, and none hangs': async ({ broker }) => {
+    broker.serve('conformance.echo', async (payload: number) => payload);
+    for (const width of [1, 2, 8, 64]) {
+      const wanted = Array.from({ length: width }, (_, n) => n);
+      const answers = await Promise.all(wanted.map((n) => broker.request<number>('conformance.echo', n)));
+      assert.deepEqual(answers, wanted);
+    }
+  },
+
+  'carries every kind of payload, and nothing is a value': async ({ broker }) => {
+    broker.serve('conformance.echo', (payload: unknown) => payload);
+    const payloads = [null, 0, false, '', 'žluťoučký 🐎', [1, [2]], { a: { b: null } }, 'x'.repeat(1024 * 1024)];
+    for (const payload of payloads) assert.deepEqual(await broker.request('conformance.echo', payload), payload);
+    assert.equal(await broker.request('conformance.echo'), undefined);
+  },
+
+  'finds the handler of an object pattern whatever the order of its keys': async ({ broker }) => {
+    broker.serve({ cmd: 'sum', version: 1 }, () => 'found');
+    assert.equal(await broker.request({ version: 1, cmd: 'sum' }), 'found');
+  },
+
+  'refuses a second handler of a pattern': async ({ broker }) => {
+    broker.serve('conformance.one', () => 1);
+    assert.throws(() => broker.serve('conformance.one', () => 2), MeshConfigError);
+  },
+
+  'rejects at once when nobody answers': async ({ broker }) => {
+    const startedAt = clock.monotonic();
+    await rejectsWith(broker.request('conformance.nobody'), 'MESH_NO_RESPONDER');
+    assert.ok(clock.monotonic() - startedAt < 500, 'it took more than 500 ms');
+  },
+
+  'rejects when the answer does not come in time, and tells the handler': async ({ broker }) => {
+    let signal: AbortSignal | undefined;
+    broker.serve('conformance.slow', (_payload: unknown, message: RequestMessage) => {
+      signal = message.signal;
+      return never();
+    });
+    await rejectsWith(broker.request('conformance.slow', null, { timeoutMs: 50 }), 'MESH_REQUEST_TIMEOUT');
+    await eventually(() => signal?.aborted === true, 'the handler was not told');
+  },
+
+  "rejects with the reason of the caller's signal": async ({ broker }) => {
+    broker.serve('conformance.slow', never);
+    const caller = new AbortController();
+    const request = broker.request('conformance.slow', null, { signal: caller.signal });
+    caller.abort(new Error('changed my mind'));
+    await assert.rejects(request, /changed my mind/);
+  },
+
+  'brings headers and deadline to the handler': async ({ broker }) => {
+    let seen: RequestMessage | undefined;
+    broker.serve('conformance.headers', (_payload: unknown, message: RequestMessage) => {
+      seen = message;
+    });
+    await broker.request('conformance.headers', null, { headers: { tenant: 'a' }, timeoutMs: 1_000 });
+    assert.equal(seen?.headers['tenant'], 'a');
+    const remainingMs = seen.deadlineAt - clock.now();
+    assert.ok(remainingMs > 0 && remainingMs <= 1_000, `${remainingMs} ms remain`);
+  },
+
+  'keeps code and retryability of a mesh error': async ({ broker }) => {
+    broker.serve('conformance.fails', () => {
+      throw new MeshError('out of stock', { code: 'MESH_TEST', status: 409, retryable: true });
+    });
+    await assert.rejects(
+      broker.request('conformance.fails'),
+      (error) => isMeshError(error, 'MESH_TEST') && error.retryable,
+    );
+  },
+
+  'hands a message to every subscription of its topic': async ({ broker }) => {
+    const a: Message[] = [];
+    const b: Message[] = [];
+    await broker.subscribe('conformance.topic', (_payload, message) => void a.push(message), { name: 'a' });
+    await broker.subscribe('conformance.topic', (_payload, message) => void b.push(message), { name: 'b' });
+    await broker.publish('conformance.topic', { n: 1 }, { id: 'm-1', headers: { tenant: 'a' } });
+    await eventually(() => a.length === 1 && b.length === 1, 'a subscription got nothing');
+    const { id, topic, payload, headers, attempt } = a[0]!;
+    assert.deepEqual(
+      { id, topic, payload, headers: { tenant: headers['tenant'] }, attempt },
+      { id: 'm-1', topic: 'conformance.topic', payload: { n: 1 }, headers: { tenant: 'a' }, attempt: 1 },
+    );
+  },
+
+  'gives each message to one member of a group': async ({ broker }) => {
+    const got: unknown[] = [];
+    for (const name of ['a', 'b'])
+      await broker.subscribe('conformance.group', (n) => void got.push(n), { name, group: 'workers' });
+    for (let n = 0; n < 50; n++) await broker.publish('conformance.group', n);
+    await eventually(() => got.length >= 50, 'messages are missing');
+    await clock.sleep(20);
+    assert.deepEqual(
+      [...got].sort((x, y) => Number(x) - Number(y)),
+      Array.from({ length: 50 }, (_, n) => n),
+    );
+  },
+
+  'delivers again after a failure, and publish knows nothing of it': async ({ broker }) => {
+    const attempts: number[] = [];
+    const other: unknown[] = [];
+    await broker.subscribe(
+      'conformance.retry',
+      (_payload, message) => {
+        attempts.push(message.attempt);
+        if (attempts.length < 3) throw new Error('not yet');
+      },
+      { name: 'flaky', backoffMs: [5] },
+    );
+    await broker.subscribe('conformance.retry', (payload) => void other.push(payload), { name: 'steady' });
+    await broker.publish('conformance.retry', 1);
+    await eventually(() => attempts.length === 3, 'the message did not come again');
+    assert.deepEqual(attempts, [1, 2, 3]);
+    assert.deepEqual(other, [1]);
+  },
+
+  'gives up after maxDeliver': async ({ broker }) => {
+    let attempts = 0;
+    const fail = (): never => {
+      attempts++;
+      throw new Error('never');
+    };
+    await broker.subscribe('conformance.poison', fail, { name: 'poisoned', maxDeliver: 2, backoffMs: [5] });
+    await broker.publish('conformance.poison', 1);
+    await eventually(() => attempts === 2, 'the message did not come again');
+    await clock.sleep(50);
+    assert.equal(attempts, 2);
+  },
+
+  'runs at most `concurrency` handlers of a subscription at once': async ({ broker }) => {
+    let running = 0;
+    let most = 0;
+    let done = 0;
+    const work = async (): Promise<void> => {
+      most = Math.max(most, ++running);
+      await clock.sleep(2);
+      running--;
+      done++;
+    };
+    await broker.subscribe('conformance.busy', work, { concurrency: 3 });
+    for (let n = 0; n < 12; n++) await broker.publish('conformance.busy', n);
+    await eventually(() => done === 12, 'messages are missing');
+    assert.equal(most, 3);
+  },
+
+  'refuses messages when a subscriber is too slow, instead of growing': async ({ broker, maxQueued }) => {
+    if (maxQueued === undefined) return;
+    await broker.subscribe('conformance.stuck', never, { concurrency: 1 });
+    const flood = async (): Promise<void> => {
+      for (let n = 0; n <= maxQueued + 1; n++) await broker.publish('conformance.stuck', n);
+    };
+    await rejectsWith(flood(), 'MESH_OVERLOADED');
+  },
+
+  'finishes running handlers when a subscription stops, and delivers no more': async ({ broker }) => {
+    const gate = Promise.withResolvers<void>();
+    const done: unknown[] = [];
+    let started = false;
+    const subscription = await broker.subscribe('conformance.stop', async (payload) => {
+      started = true;
+      await gate.promise;
+      done.push(payload);
+    });
+    await broker.publish('conformance.stop', 1);
+    await eventually(() => started, 'the handler did not start');
+    const stopped = subscription.stop();
+    await broker.publish('conformance.stop', 2);
+    gate.resolve();
+    await stopped;
+    await clock.sleep(20);
+    assert.deepEqual(done, [1]);
+  },
+
+  'answers callers whose handler runs when the drain begins, and takes no new work': async ({ broker }) => {
+    const gate = Promise.withResolvers<string>();
+    broker.serve('conformance.drain', () => gate.promise);
+    const running = broker.request('conformance.drain');
+    await clock.sleep(20);
+    const drained = broker.drain({ deadlineAt: clock.now() + 5_000 });
+    await rejectsWith(broker.request('conformance.drain'), 'MESH_DRAINING');
+    gate.resolve('finished');
+    assert.equal(await running, 'finished');
+    assert.deepEqual((await drained).abandoned, []);
+  },
+
+  'reports what a drain had to abandon': async ({ broker }) => {
+    let started = false;
+    await broker.subscribe('conformance.hang', () => ((started = true), never()), { name: 'hanging' });
+    await broker.publish('conformance.hang', 1);
+    await eventually(() => started, 'the handler did not start');
+    const { abandoned } = await broker.drain({ deadlineAt: clock.now() + 30 });
+    assert.deepEqual(
+      abandoned.map(({ name }) => name),
+      ['hanging'],
+    );
+  },
+};
+
+/**
+ * What every broker must do, ours and a user's own. `create` is called once for each case.
+ *
+ * Runs under any test runner: `for (const { name, run } of brokerConformance(create)) it(name, run);`
+ */
+export function brokerConformance(
+  create: () => Promise<BrokerUnderTest> | BrokerUnderTest,
+): readonly ConformanceCase[] {
+  return Object.entries(rules).map(([name, rule]) => ({
+    name,
+    run: async () => {
+      const subject = await create();
+      try {
+        await rule(subject);
+      } finally {
+        await subject.close();
+      }
+    },
+  }));
+}
+
+async function rejectsWith(promise: Promise<unknown>, code: string): Promise<void> {
+  await assert.rejects(promise, (error) => {
+    assert.ok(isMeshError(error, code), `expected ${code}, got ${String(error)}`);
+    return true;
+  });
+}
+
+async function eventually(condition: () => boolean, otherwise: string): Promise<void> {
+  const giveUpAt = clock.monotonic() + 5_000;
+  while (!condition()) {
+    if (clock.monotonic() > giveUpAt) assert.fail(otherwise);
+    await clock.sleep(2);
+  }
+}
