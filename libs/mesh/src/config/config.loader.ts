@@ -9,7 +9,7 @@ import type { Environment } from './environment.source.js';
 import { ConfigFile } from './file.source.js';
 import type { YamlParser } from './yaml.adapter.js';
 
-export interface LoadConfigOptions<S extends z.ZodObject> extends ConfigStoreOptions {
+export interface LoadConfigOptions<S extends z.ZodObject> extends Omit<ConfigStoreOptions, 'file'> {
   /** The whole configuration: a strict object of sections, each with a default. */
   readonly schema: S;
   /** What `forRoot` or the factory gave. */
@@ -35,7 +35,7 @@ export async function loadConfig<S extends z.ZodObject>(options: LoadConfigOptio
     ...(file && { file: await file.parse(await file.read()) }),
     runtime: { kind: 'runtime', tree: {} },
   };
-  return new ConfigStore(composer, inputs, options);
+  return new ConfigStore(composer, inputs, { ...options, file });
 }
 
 function moduleLayer(value: unknown): ConfigLayer {

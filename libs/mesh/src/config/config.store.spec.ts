@@ -333,6 +333,18 @@ describe('the health watch', () => {
     expect(store.snapshot.cache.ttlMs).toBe(5);
   });
 
+  it('rolls back at once, and stops watching, when something is down from the start', async () => {
+    const { store, clock } = await boot();
+    let watches = 0;
+    store.watchHealthWith((onDown) => {
+      watches++;
+      onDown('redis', 'gone');
+      return () => void watches--;
+    });
+    await expect(store.update({ cache: { ttlMs: 5 } }, ops)).rejects.toMatchObject({ code: 'MESH_CONFIG_ROLLED_BACK' });
+    expect([store.snapshot.cache.ttlMs, watches, clock.pendingTimers]).toEqual([30_000, 0, 0]);
+  });
+
   it('holds the next update until the window is over', async () => {
     const { store, clock } = await bootWatched();
     const first = store.update({ cache: { ttlMs: 5 } }, ops);

@@ -14,6 +14,7 @@ import type { ConfigParticipant, HealthWatch } from './config.participant.js';
 import { formatPath } from './config.path.js';
 import { concerns, ConfigTransaction } from './config.transaction.js';
 import { isTree } from './config.tree.js';
+import type { ConfigFile } from './file.source.js';
 import { HealthWindow, type Downfall } from './health-window.js';
 import { patchedLayer } from './runtime.source.js';
 
@@ -38,9 +39,12 @@ export interface UpdateResult {
   readonly leftovers: readonly unknown[];
 }
 
+/** What a store stands on. */
 export interface ConfigStoreOptions {
   readonly clock?: Clock;
   readonly events?: MeshEvents;
+  /** The configuration file, when there is one. */
+  readonly file?: ConfigFile | undefined;
 }
 
 const HEALTH_WINDOW_MS = 5_000;
@@ -52,6 +56,8 @@ const HEALTH_WINDOW_MS = 5_000;
  * the components that it concerns, committed in one synchronous step, and watched for a while before it stands.
  */
 export class ConfigStore<T extends object = object> {
+  /** Where the configuration file is, when there is one. */
+  readonly file: ConfigFile | undefined;
   readonly #clock: Clock;
   readonly #events: MeshEvents;
   readonly #snapshot: SettableOptions<T>;
@@ -70,6 +76,7 @@ export class ConfigStore<T extends object = object> {
     options: ConfigStoreOptions = {},
   ) {
     this.#clock = options.clock ?? new SystemClock();
+    this.file = options.file;
     this.#events = options.events ?? new MeshEvents();
     this.#composition = composer.compose(inputs);
     this.#snapshot = new SettableOptions(this.#composition.value);
@@ -163,13 +170,25 @@ export class ConfigStore<T extends object = object> {
     return this.#queue({ ...options, source: `file ${file.name}` }, (current) => ({ ...current, file }));
   }
 
+  /**
+   * Reads the configuration file again.
+   * @throws {InvalidConfigError} when there is none or it can't be read, and as {@link update}.
+   */
+  reloadFile(options?: Omit<UpdateOptions, 'source'>): Promise<UpdateResult> {
+    const { file } = this;
+    return this.#queue({ ...options, source: `file ${file?.path ?? ''}`.trim() }, async (current) => {
+      if (!file) throw new InvalidConfigError([{ path: 'MESH_CONFIG_FILE', rule: 'is required to reload a file' }]);
+      return { ...current, file: await file.parse(await file.read()) };
+    });
+  }
+
   /** Refuses further updates, ends a running health watch in the update's favour, and waits for it to finish. */
   async close(): Promise<void> {
     this.#closing.abort(new DrainingError('A configuration update'));
     await this.#lastUpdate;
   }
 
-  #queue(options: UpdateOptions, inputs: (current: ConfigInputs) => ConfigInputs): Promise<UpdateResult> {
+  #queue(options: UpdateOptions, inputs: (current: ConfigInputs) => ConfigInputs | Promise<ConfigInputs>): Promise<UpdateResult> {
     const run = this.#lastUpdate.then(() => this.#change(options, inputs));
     this.#lastUpdate = run.catch(() => undefined); // The caller has the error; the next update must not.
     return run;
@@ -177,14 +196,14 @@ export class ConfigStore<T extends object = object> {
 
   async #change(
     options: UpdateOptions,
-    inputs: (current: ConfigInputs) => ConfigInputs,
+    inputs: (current: ConfigInputs) => ConfigInputs | Promise<ConfigInputs>,
   ): Promise<UpdateResult> {
     let changes: readonly ConfigChange[] = [];
     try {
       this.#closing.signal.throwIfAborted();
       const { expectedGeneration = this.#generation } = options;
       if (expectedGeneration !== this.#generation) throw new StaleConfigError(expectedGeneration, this.#generation);
-      const next = this.composer.compose(inputs(this.#composition.inputs), this.snapshot);
+      const next = this.composer.compose(await inputs(this.#composition.inputs), this.snapshot);
       const leaves = diff(this.composer.schema, this.snapshot, next.value);
       changes = leaves.map((leaf) => displayedChange(this.composer.schema, leaf));
       this.#refuseRestart(leaves);

@@ -12,6 +12,7 @@ export class HealthWindow {
   /** What went down first, or nothing once the window is over. */
   readonly outcome: Promise<Downfall | undefined>;
   readonly #stops: (() => void)[] = [];
+  #isOver = false;
   readonly #resolve: (downfall: Downfall | undefined) => void;
 
   /** Begins to watch now, so that nothing is missed. `closing` ends the window early, in the update's favour. */
@@ -24,10 +25,14 @@ export class HealthWindow {
     this.#stops.push(() => timer.cancel());
     closing.addEventListener('abort', end);
     this.#stops.push(() => closing.removeEventListener('abort', end));
-    this.#stops.push(watch((culprit, reason) => this.end({ culprit, reason })));
+    const unwatch = watch((culprit, reason) => this.end({ culprit, reason }));
+    // Something may be down already: then the window is over before the watch has given its answer.
+    if (this.#isOver) unwatch();
+    else this.#stops.push(unwatch);
   }
 
   end(downfall?: Downfall): void {
+    this.#isOver = true;
     this.#resolve(downfall);
     for (const stop of this.#stops.splice(0)) stop();
   }
