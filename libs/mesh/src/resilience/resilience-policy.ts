@@ -14,6 +14,7 @@ import { POLICY_DEFAULTS } from './resilience.constants.js';
 import type { PolicyPredicates } from './resilience.options.js';
 import { RetryBudget } from './retry-budget.js';
 import { TokenBucket } from './token-bucket.js';
+import { wrapClient, type WrapOptions } from './wrap-client.js';
 
 const NO_PREDICATES: PolicyPredicates = {};
 
@@ -54,6 +55,11 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
     return options?.fallback === undefined
       ? result
       : this.#withFallback(result, options.fallback, options.fallbackWhen);
+  }
+
+  /** The same client with its asynchronous methods going through this policy. */
+  wrap<T extends object>(client: T, options?: WrapOptions<T>): T {
+    return wrapClient(this, client, options);
   }
 
   get clock(): ResilienceEngine['clock'] {
