@@ -5,6 +5,7 @@ import { HttpIntake } from './http.intake.js';
 import { LifecycleManager, type LifecycleDependencies } from './lifecycle.manager.js';
 import { MeshLifecycle } from './mesh-lifecycle.js';
 import { runsInKubernetes, terminationListeners } from './process.port.js';
+import { RpcIntake } from './rpc.intake.js';
 import { ShutdownSequence } from './shutdown.sequence.js';
 
 export interface LifecycleRoomDependencies extends LifecycleDependencies {
@@ -26,6 +27,9 @@ export function buildLifecycle(deps: LifecycleRoomDependencies): LifecycleRoom {
   const intake = new HttpIntake({ contexts, clock, ids, events });
   intake.install(adapterHost);
   sequence.addDrainable(intake);
+  const rpc = new RpcIntake(deps);
+  rpc.install(deps.modules);
+  sequence.addDrainable(rpc);
   const explorer = new ComponentExplorer(deps.modules);
   const declared = () => explorer.explore();
   return { lifecycle: new MeshLifecycle({ manager, sequence, clock, events, declared, terminationListeners }), intake };

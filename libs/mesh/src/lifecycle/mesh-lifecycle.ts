@@ -188,9 +188,10 @@ export class MeshLifecycle {
     this.#deps.sequence.begin();
     if (starting) await this.#callStartOff(reason);
     // Before the mesh's first hook is over no hook of the user's has run, so that there is nothing of theirs to undo.
-    if (this.#application && !(starting && (this.#reached === 'none' || this.#reached === 'mesh-init')))
-      await this.#application.close(reason);
-    else await this.#drain(reason);
+    const hooksRan = !starting || (this.#reached !== 'none' && this.#reached !== 'mesh-init');
+    // Before the application closes anything: a pure microservice closes its transport ahead of every hook.
+    await this.#drain(reason);
+    if (hooksRan) await this.#application?.close(reason);
     await this.onMeshShutdown();
   }
 

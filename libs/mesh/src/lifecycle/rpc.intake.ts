@@ -1,0 +1,157 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { ModulesContainer } from '@nestjs/core';
+import { throwError } from 'rxjs';
+import type { CallContexts } from '../core/call-context.js';
+import type { Clock } from '../core/clock.js';
+import type { Ids } from '../core/ids.js';
+import type { LiveOptions } from '../core/live-options.js';
+import { DrainingError } from '../core/mesh.errors.js';
+import type { Drainable } from './drainable.js';
+import { inboundContext } from './inbound-context.js';
+import type { LifecycleOptions } from './lifecycle.options.js';
+
+/** `Transport.TCP`, of which the package is not loaded for an application without microservices. */
+const TCP = 0;
+
+type StartHook = (this: unknown, transport: unknown, context: unknown, done: () => Promise<unknown>) => unknown;
+type EndHook = (this: unknown, transport: unknown, context: unknown) => void;
+type Handler = ((...args: unknown[]) => unknown) & { readonly isEventHandler?: boolean };
+
+/** What Nest's `Server` offers; a strategy of the user's own that does not extend it is left alone. */
+interface RpcServer {
+  readonly transportId?: unknown;
+  readonly onProcessingStartHook?: StartHook;
+  readonly onProcessingEndHook?: EndHook;
+  setOnProcessingStartHook(hook: StartHook): void;
+  setOnProcessingEndHook(hook: EndHook): void;
+  getHandlers(): Map<string, Handler>;
+  unwrap?(): unknown;
+  close(): unknown;
+}
+
+export interface RpcIntakeDependencies {
+  readonly contexts: CallContexts;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly options: LiveOptions<LifecycleOptions>;
+}
+
+/**
+ * The messages that Nest's own transports bring in (`createMicroservice`, `connectMicroservice`): opens their call
+ * context, counts what is in flight and drains it. Nest by itself closes a transport under its running handlers, whose
+ * callers then get no reply.
+ */
+export class RpcIntake implements Drainable {
+  readonly name = 'rpc';
+  readonly #deps: RpcIntakeDependencies;
+  readonly #servers = new Set<RpcServer>();
+  #inFlight = 0;
+  #onIdle = new Set<() => void>();
+
+  constructor(deps: RpcIntakeDependencies) {
+    this.#deps = deps;
+  }
+
+  /** Hooks into every transport that the application has or gets. */
+  install(modules: ModulesContainer): void {
+    modules.getRpcTargetRegistry<RpcServer>().subscribe((server) => {
+      const ofTheMesh =
+        typeof server.transportId === 'symbol' && server.transportId.description?.startsWith('nestjs-mesh');
+      if (!ofTheMesh && typeof server.setOnProcessingStartHook === 'function') this.#hook(server);
+    });
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  connected(): Promise<boolean> {
+    return Promise.resolve(this.#servers.size > 0);
+  }
+
+  /** New requests get a retryable {@link DrainingError}. Events are still taken: nobody would send them again. */
+  stopIntake(): void {
+    for (const server of this.#servers) {
+      if (server.transportId === TCP) stopListening(server);
+      refuseRequests(server.getHandlers());
+    }
+  }
+
+  async drained(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#inFlight > 0)
+      await new Promise<void>((resolve, reject) => {
+        this.#onIdle.add(resolve);
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      });
+    // The end of processing comes before the reply is written.
+    await nextTurn();
+  }
+
+  #hook(server: RpcServer): void {
+    this.#servers.add(server);
+    let start = server.onProcessingStartHook ?? ((_transport, _context, done) => done());
+    let end = server.onProcessingEndHook;
+    server.setOnProcessingStartHook((transport, context, done) => {
+      this.#inFlight++;
+      return this.#deps.contexts.run(inboundContext(metadataOf(context), this.#deps.clock, this.#deps.ids), () =>
+        start.call(server, transport, context, done),
+      );
+    });
+    server.setOnProcessingEndHook((transport, context) => {
+      this.#end();
+      end?.call(server, transport, context);
+    });
+    // Each slot holds one hook: a host that sets its own later would remove ours without a word.
+    server.setOnProcessingStartHook = (hook) => void (start = hook);
+    server.setOnProcessingEndHook = (hook) => void (end = hook);
+
+    // `app.close()` of a pure microservice closes the transport before any hook of Nest's.
+    const close = server.close.bind(server);
+    server.close = async () => {
+      if (this.#inFlight > 0) await this.#drainBeforeClose(server);
+      return close();
+    };
+  }
+
+  #end(): void {
+    this.#inFlight--;
+    if (this.#inFlight > 0) return;
+    for (const resolve of this.#onIdle) resolve();
+    this.#onIdle.clear();
+  }
+
+  async #drainBeforeClose(server: RpcServer): Promise<void> {
+    refuseRequests(server.getHandlers());
+    const limit = new AbortController();
+    const { drainMs } = this.#deps.options.current.shutdown;
+    const timer = this.#deps.clock.setTimer(() => limit.abort(), drainMs, { keepAlive: true });
+    await this.drained(limit.signal).catch(() => undefined);
+    timer.cancel();
+  }
+}
+
+function refuseRequests(handlers: Map<string, Handler>): void {
+  for (const [pattern, handler] of handlers) {
+    if (handler.isEventHandler) continue;
+    const refuse = (): unknown => throwError(() => new DrainingError(`The request "${pattern}"`).getResponse());
+    handlers.set(pattern, Object.assign(refuse, handler));
+  }
+}
+
+function stopListening(server: RpcServer): void {
+  try {
+    (server.unwrap?.() as { close?(): void } | undefined)?.close?.();
+  } catch {
+    // It never listened: Nest's server says so by throwing, and there is nothing to stop.
+  }
+}
+
+function metadataOf(context: unknown): IncomingHttpHeaders {
+  const metadata = (context as { getMetadata?(): unknown } | undefined)?.getMetadata?.();
+  return typeof metadata === 'object' && metadata !== null ? (metadata as IncomingHttpHeaders) : {};
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
