@@ -6,7 +6,9 @@ const inCode = new Set(
     .filter((path) => !path.endsWith('.spec.ts'))
     .flatMap((path) => [...readFileSync(path, 'utf8').matchAll(/code: '(MESH_[A-Z_]+)'/g)].map((match) => match[1]!)),
 );
-const inDocs = new Set([...readFileSync('docs/errors.md', 'utf8').matchAll(/^## (MESH_[A-Z_]+)$/gm)].map((match) => match[1]!));
+const inDocs = new Set(
+  [...readFileSync('docs/errors.md', 'utf8').matchAll(/^## (MESH_[A-Z_]+)$/gm)].map((match) => match[1]!),
+);
 
 describe('docs/errors.md', () => {
   it('has a heading for every code', () => {

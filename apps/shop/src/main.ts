@@ -7,4 +7,5 @@ const port = Number(process.env['PORT'] ?? 3000);
 const app = await NestFactory.create(ShopModule, { bufferLogs: true });
 enableMeshShutdown(app);
 await app.listen(port);
-process.stdout.write(thingsToTry(`http://localhost:${port}`));
+// The log writes in the background: let its lines of the start go first.
+setTimeout(() => process.stdout.write(thingsToTry(`http://localhost:${port}`)), 200);

@@ -8,7 +8,14 @@ describe('an application without handlers and without servers', () => {
     const loaded = JSON.parse(stdout) as string[];
 
     expect(loaded).toContain('@nestjs/core');
-    for (const unasked of ['@nestjs/microservices', '@keyv/redis', '@redis/client', 'yaml', '@nats-io/transport-node', 'rabbitmq-client'])
+    for (const unasked of [
+      '@nestjs/microservices',
+      '@keyv/redis',
+      '@redis/client',
+      'yaml',
+      '@nats-io/transport-node',
+      'rabbitmq-client',
+    ])
       expect(loaded).not.toContain(unasked);
   });
 });
