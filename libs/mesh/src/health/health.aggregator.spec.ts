@@ -1,13 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { HealthContributor, HealthReport, HealthSourceEntry } from '../core/health.port.js';
 import { SystemIds } from '../core/ids.js';
-import { fixedOptions } from '../core/live-options.js';
+import { fixedOptions, SettableOptions } from '../core/live-options.js';
 import { MeshEvents } from '../core/mesh.events.js';
 import { metricsSchema } from '../metrics/metrics.options.js';
 import { PrometheusMetrics } from '../metrics/prometheus.metrics.js';
 import { VirtualClock } from '../testing/virtual-clock.js';
 import { HealthAggregator } from './health.aggregator.js';
-import { healthSchema } from './health.options.js';
+import { healthSchema, type HealthOptions } from './health.options.js';
 
 const EVERY_MS = 10_000;
 /** An interval with the most that jitter can add. */
@@ -18,11 +18,13 @@ class Fixture {
   readonly clock = new VirtualClock();
   readonly events = new MeshEvents();
   readonly metrics = new PrometheusMetrics(fixedOptions(metricsSchema.parse({ processMetrics: false })), this.events);
+  readonly options: SettableOptions<HealthOptions>;
   readonly health: HealthAggregator;
   readonly log: string[] = [];
 
   constructor(options: unknown = {}) {
-    this.health = new HealthAggregator(fixedOptions(healthSchema.parse(options)), {
+    this.options = new SettableOptions(healthSchema.parse(options));
+    this.health = new HealthAggregator(this.options, {
       clock: this.clock,
       ids: new SystemIds(),
       events: this.events,
@@ -178,6 +180,7 @@ describe('HealthAggregator', () => {
       answer();
       await checks;
       expect(db.asked).toBe(1);
+      expect(health.overview().components[0]).toMatchObject({ state: 'up', failures: 0, history: { results: 1 } });
     });
 
     it('keeps a hanging, a throwing, a flapping and a slow contributor apart from a good one', async () => {
@@ -300,6 +303,23 @@ describe('HealthAggregator', () => {
       own.health.register(db.contributor);
       await own.run();
       expect(own.health.snapshot('ready').status).toBe('degraded');
+    });
+
+    it('follows a change of the configuration at once, until it is stopped', async () => {
+      const db = contributor('db');
+      health.register(db.contributor);
+      await fixture.run();
+      health.update('db', { status: 'down' });
+      fixture.options.set(
+        healthSchema.parse({ everyMs: 100, contributors: { db: { groups: { ready: 'optional' } } } }),
+      );
+      expect(health.snapshot('ready').status).toBe('degraded');
+      await clock.advance(1_000);
+      expect(db.asked).toBeGreaterThan(8);
+      health.stop();
+      fixture.options.set(healthSchema.parse({ everyMs: 200 }));
+      expect(clock.pendingTimers).toBe(0);
+      expect(fixture.events.listenerCount()).toBe(1);
     });
 
     it('is down for a group that nothing counts in', () => {
@@ -451,13 +471,18 @@ describe('HealthAggregator', () => {
       });
     });
 
-    it('survives a source that throws', async () => {
-      health.addSource('cache', { readHealth: fails('broken') });
+    it('survives a source that throws, and shows nothing that it said before', async () => {
+      const half = (function* (): Generator<HealthSourceEntry> {
+        yield open;
+        throw new Error('broken');
+      })();
+      health.addSource('cache', { readHealth: () => half as unknown as HealthSourceEntry[] });
       await fixture.run();
       expect(health.snapshot('ready')).toMatchObject({
         status: 'degraded',
         entries: { cache: { state: 'down', reason: 'Error: broken' } },
       });
+      expect(health.snapshot('ready').entries).not.toHaveProperty('cache:pay');
     });
 
     it('keeps one snapshot as long as nothing changes', async () => {

@@ -1,6 +1,6 @@
 import { Test } from '@nestjs/testing';
 import { HealthCheckService, HealthIndicatorService } from '@nestjs/terminus';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { HealthEntries, HealthSnapshot } from './health-group.js';
 import { HealthFormatter } from './health.formatter.js';
 import { fromTerminus, terminusFormatterProvider, terminusModule } from './terminus.adapter.js';
@@ -50,6 +50,19 @@ describe('TerminusFormatter', () => {
       status: 'ok',
       details: { db: { status: 'up' } },
     });
+  });
+});
+
+describe('terminusModule', () => {
+  it('writes no line for a probe that fails', async () => {
+    const service = (await testModule()).get(HealthCheckService);
+    const lines = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, 'write').mockReturnValue(true));
+    try {
+      await expect(service.check([() => snapshot('down', ['mail']).entries])).rejects.toThrow();
+      expect(lines.flatMap(({ mock }) => mock.calls)).toEqual([]);
+    } finally {
+      for (const spy of lines) spy.mockRestore();
+    }
   });
 });
 
