@@ -7,6 +7,7 @@ import { Load, STILL_LOADING } from './load.js';
 import { checkedName, type LoadDecisions, loadContext } from './load-context.js';
 import type { MemoryEntry } from './memory-tier.js';
 import type { NamespaceStore, StoreCollaborators } from './namespace-store.js';
+import type { SharedValue } from './second-tier/shared-namespace.js';
 
 export interface LoaderCollaborators extends StoreCollaborators {
   readonly contexts: CallContexts;
@@ -98,7 +99,8 @@ export class CacheLoader {
     try {
       const value = await load.waitFor(patienceMs, request.call?.signal);
       if (value === STILL_LOADING) return serve('slow');
-      this.metrics.miss();
+      if (load.source === 'second') this.metrics.hitSecondTier();
+      else this.metrics.miss();
       return value;
     } catch (error) {
       if (request.call?.signal?.aborted) throw error;
@@ -107,15 +109,32 @@ export class CacheLoader {
   }
 
   async #fromFactory(request: Request, stale: MemoryEntry | undefined): Promise<unknown> {
-    this.metrics.miss();
     for (;;) {
       const running = this.#loads.get(request.key);
-      if (!running) return this.#outcome(this.#begin(request, stale), request.call);
-      this.metrics.shared();
+      const load = running ?? this.#begin(request, stale);
+      if (running) this.metrics.shared();
       const joinedAt = this.deps.stamps.next();
-      const value = await this.#outcome(running, request.call);
+      const value = await this.#answer(load, request);
+      if (!running) return value;
       // A tag that only the factory knew of was deleted after the load began and before this caller came: load again.
       if (running.deletedAt < running.bornAt || running.deletedAt > joinedAt) return value;
+    }
+  }
+
+  /** The load's outcome; the second tier may have turned up a stale value that is better than a failure. */
+  async #answer(load: Load, request: Request): Promise<unknown> {
+    try {
+      const value = await this.#outcome(load, request.call);
+      if (load.source === 'second') this.metrics.hitSecondTier();
+      else this.metrics.miss();
+      return value;
+    } catch (error) {
+      const mayServe = request.call?.mode !== 'refresh' && !request.call?.signal?.aborted;
+      const kept = mayServe ? this.store.find(request.key) : undefined;
+      if (kept) this.metrics.servedStale('failed');
+      else this.metrics.miss();
+      if (kept) return kept.value;
+      throw error;
     }
   }
 
@@ -159,6 +178,12 @@ export class CacheLoader {
     const startedAt = clock.monotonic();
     const kept = stale && { value: stale.value, ageMs: startedAt - stale.storedAt };
     try {
+      // Without a second tier the factory runs at once, inside its caller's own turn.
+      if (decisions.keep && this.store.hasSecondTier && request.call?.mode !== 'refresh') {
+        const found = await this.#fromSecondTier(request.key, load, stale);
+        if (found) return found.value;
+        if (load.ended) return undefined;
+      }
       const value = await request.factory(loadContext(this.namespace, signal, kept, decisions));
       if (load.ended) return value;
       this.metrics.loaded('ok', clock.monotonic() - startedAt);
@@ -179,6 +204,18 @@ export class CacheLoader {
       this.store.backOff(request.key);
       throw error;
     }
+  }
+
+  /** A fresh value that somebody else loaded meanwhile; a stale one is kept for the case that the factory fails. */
+  async #fromSecondTier(key: string, load: Load, known: MemoryEntry | undefined): Promise<SharedValue | undefined> {
+    const found = await this.store.fetch(
+      key,
+      ({ bornAt }) => !load.ended && !load.obsolete && bornAt > (known?.bornAt ?? 0),
+    );
+    if (!found || found.freshMs === 0) return undefined;
+    load.source = 'second';
+    load.deletedAt = this.store.markers.deletedAt(found.tags);
+    return found;
   }
 
   /**

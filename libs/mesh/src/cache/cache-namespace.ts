@@ -18,9 +18,10 @@ import type { CacheOptions } from './cache.options.js';
 import { checkedName } from './load-context.js';
 import type { MemoryPartition, MemoryTier } from './memory-tier.js';
 import { NamespaceStore } from './namespace-store.js';
+import type { SharedCollaborators } from './second-tier/shared-namespace.js';
 
 /** What all namespaces of one cache share. */
-export interface CacheCore extends LoaderCollaborators {
+export interface CacheCore extends LoaderCollaborators, SharedCollaborators {
   readonly options: LiveOptions<CacheOptions>;
   readonly metrics: MetricsClient;
   readonly memory: MemoryTier;
@@ -46,7 +47,7 @@ export class CacheNamespace extends CacheClient {
     this.#metrics = new CacheMetrics(core.metrics, namespaceName);
     this.#partition = core.memory.partition((reason) => this.#metrics.evictions[reason].inc());
     this.#settings = new SettingsResolver(namespaceName, defaults, core.options);
-    this.#store = new NamespaceStore(this.#partition, this.#settings, core);
+    this.#store = new NamespaceStore(namespaceName, this.#partition, this.#settings, core);
     this.#loader = new CacheLoader(namespaceName, this.#store, this.#settings, this.#metrics, core);
     core.namespaces.set(namespaceName, this);
   }
@@ -72,14 +73,24 @@ export class CacheNamespace extends CacheClient {
       this.#metrics.hit();
       return entry.value as T;
     }
+    const found = this.#store.hasSecondTier ? await this.#store.fetch(key) : undefined;
+    if (found && found.freshMs > 0) {
+      this.#metrics.hitSecondTier();
+      return found.value as T;
+    }
     this.#metrics.miss();
     return undefined;
   }
 
   override async entry<T>(key: string): Promise<CacheLookup<T>> {
     const entry = this.#store.find(checkedName('key', key));
-    if (!entry) return { found: false };
     const now = this.#core.clock.monotonic();
+    if (!entry) {
+      const found = this.#store.hasSecondTier ? await this.#store.fetch(key) : undefined;
+      if (!found) return { found: false };
+      const { value, freshMs, ageMs } = found;
+      return { found: true, value: value as T, state: freshMs > 0 ? 'fresh' : 'stale', ageMs, tier: 'second' };
+    }
     return {
       found: true,
       value: entry.value as T,

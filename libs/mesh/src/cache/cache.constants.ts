@@ -13,6 +13,22 @@ export const CACHE_DEFAULTS = {
   sweepMs: 30_000,
 } as const;
 
+/** Defaults of the second tier. Times in milliseconds. */
+export const SECOND_TIER_DEFAULTS = {
+  readTimeoutMs: 100,
+  writeTimeoutMs: 1_000,
+  probeMs: 1_000,
+  retryMs: 2_000,
+  maxQueuedEntries: 10_000,
+  maxQueuedBytes: 16 * 1_024 * 1_024,
+} as const;
+
+/** How long the second tier remembers that a tag was deleted or a namespace cleared; no value lives longer in it. */
+export const MARKER_TTL_MS = 10 * 86_400_000;
+
+/** How long the second tier remembers that a key was deleted; no value waits longer to be written to it. */
+export const TOMBSTONE_TTL_MS = 3_600_000;
+
 /** How many entries one sweep looks at, so that it never holds up the event loop. */
 export const SWEEP_BATCH = 10_000;
 

@@ -20,6 +20,8 @@ export interface LoadLimits {
 export class Load {
   /** The key was written or deleted after this load began: its value goes to those who wait and nowhere else. */
   obsolete = false;
+  /** Where the value came from. */
+  source: 'factory' | 'second' = 'factory';
   /** Once it is over: when the newest deletion of one of its value's tags happened, as a stamp. */
   deletedAt = 0;
   readonly #outcome = Promise.withResolvers<unknown>();

@@ -320,7 +320,7 @@ describe('a stale value', () => {
     const { cache, clock } = setUp({ ttlMs: 1_000 });
     await cache.set('k', 'old');
     await clock.advance(1_000);
-    cache.drain();
+    await cache.drain();
     let runs = 0;
     expect(await cache.getOrSet('k', () => ++runs)).toBe('old');
     expect(runs).toBe(0);
@@ -453,24 +453,24 @@ describe('memory', () => {
 
   it('is swept of expired values, and its timer is gone after stop', async () => {
     const { cache, clock } = setUp({ ttlMs: 1_000, graceMs: 1_000, sweepMs: 30_000 });
-    cache.start();
+    await cache.start();
     for (let i = 0; i < 1_000; i++) await cache.set(`k${i}`, i);
     await clock.advance(30_000);
     expect(cache.stats()).toMatchObject({ entries: 0, bytes: 0, evictions: 1_000 });
-    cache.stop();
-    cache.stop();
+    await cache.stop();
+    await cache.stop();
     expect(clock.pendingTimers).toBe(0);
   });
 
   it('goes out as metrics by the name of the cache', async () => {
     const { cache, metrics } = setUp();
-    cache.start();
+    await cache.start();
     await cache.namespace('rates').getOrSet('k', () => 1);
     await cache.namespace('rates').getOrSet('k', () => 1);
     const { body } = await metrics.expose();
     expect(body).toMatch(/mesh_cache_requests_total\{.*cache="rates".*result="hit".*\} 1/);
     expect(body).toMatch(/mesh_cache_loads_total\{.*cache="rates".*result="ok".*\} 1/);
     expect(body).toMatch(/mesh_cache_entries 1/);
-    cache.stop();
+    await cache.stop();
   });
 });

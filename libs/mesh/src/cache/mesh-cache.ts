@@ -1,16 +1,25 @@
 import type { CallContexts } from '../core/call-context.js';
 import type { Clock, Timer } from '../core/clock.js';
-import type { MeshComponent } from '../core/component.port.js';
+import type { ComponentContext, MeshComponent, StopContext } from '../core/component.port.js';
 import type { HealthReport } from '../core/health.port.js';
 import type { Ids } from '../core/ids.js';
 import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEvents } from '../core/mesh.events.js';
+import { MeshConfigError } from '../core/mesh.errors.js';
 import type { Gauge, MetricsClient } from '../core/metrics.port.js';
+import type { PolicyRunner } from '../core/policy.port.js';
+import type { ServiceInfo } from '../core/service-info.js';
 import { type CacheCore, CacheNamespace } from './cache-namespace.js';
 import { ROOT_NAMESPACE, SWEEP_BATCH } from './cache.constants.js';
 import type { CacheOptions } from './cache.options.js';
 import { LogicalClock } from './logical-clock.js';
 import { MemoryTier } from './memory-tier.js';
+import { taggedJson } from './second-tier/cache-codec.js';
+import { KeyvSecondTierStore } from './second-tier/keyv.adapter.js';
+import { redisStore } from './second-tier/redis.adapter.js';
+import { SecondTier } from './second-tier/second-tier.js';
+import { SECOND_TIER_POLICY_NAME } from './second-tier/second-tier.policy.js';
+import type { SecondTierStore } from './second-tier/second-tier.store.js';
 
 export interface MeshCacheDependencies {
   readonly clock: Clock;
@@ -18,19 +27,24 @@ export interface MeshCacheDependencies {
   readonly events: MeshEvents;
   readonly metrics: MetricsClient;
   readonly contexts: CallContexts;
+  /** Hands out the policy `cache:l2`. Needed for a second tier. */
+  readonly policies?: PolicyRunner;
+  /** Names the service in the keys of the second tier, unless `cache.secondTier.prefix` does. */
+  readonly service?: ServiceInfo;
 }
 
-/** The mesh's cache: bounded memory, single flight, stale values when a load is slow or fails. */
+/** The mesh's cache: bounded memory and, where configured, a second tier that can never hurt a call. */
 export class MeshCache extends CacheNamespace implements MeshComponent {
   readonly name = 'cache';
-  readonly #life: { renewing: boolean };
+  readonly #life: { renewing: boolean; second: SecondTier | undefined };
+  readonly #deps: MeshCacheDependencies;
   readonly #core: CacheCore;
   readonly #gauges: { readonly entries: Gauge; readonly bytes: Gauge };
   #sweep: Timer | undefined;
   #unsubscribe: readonly (() => void)[] = [];
 
   constructor(options: LiveOptions<CacheOptions>, deps: MeshCacheDependencies) {
-    const life = { renewing: true };
+    const life: { renewing: boolean; second: SecondTier | undefined } = { renewing: true, second: undefined };
     const core: CacheCore = {
       options,
       clock: deps.clock,
@@ -41,9 +55,16 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
       memory: new MemoryTier(() => options.current),
       namespaces: new Map(),
       renewing: () => life.renewing,
+      secondTier: () => life.second,
+      codec: () => options.current.codec ?? taggedJson,
+      keyPrefix: () => {
+        const { prefix, schemaVersion } = options.current.secondTier;
+        return `${prefix ?? deps.service?.name ?? 'mesh'}:v${schemaVersion}`;
+      },
     };
     super(core, ROOT_NAMESPACE);
     this.#life = life;
+    this.#deps = deps;
     this.#core = core;
     this.#gauges = {
       entries: deps.metrics
@@ -55,7 +76,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
     };
   }
 
-  start(): void {
+  async start(): Promise<void> {
     const { options, memory, metrics } = this.#core;
     this.#life.renewing = true;
     this.#unsubscribe = [
@@ -66,25 +87,49 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
       }),
     ];
     this.#scheduleSweep();
+    const store = await this.#secondTierStore();
+    if (!store) return;
+    this.#life.second = this.#secondTier(store);
+    this.#life.second.open();
   }
 
-  /** Nothing is renewed in the background any more; requests are still answered. */
-  drain(): void {
+  /** Nothing is renewed in the background any more and what is queued is written; requests are still answered. */
+  async drain(context?: StopContext): Promise<void> {
     this.#life.renewing = false;
+    if (context) await this.#life.second?.drain(context.signal);
   }
 
-  /** Idempotent. Late requests are still answered, from memory and from their factories. */
-  stop(): void {
-    this.drain();
+  /** Idempotent. Late requests are still answered, from memory and from their factories, and open no connection again. */
+  async stop(context?: ComponentContext): Promise<void> {
+    this.#life.renewing = false;
     this.#sweep?.cancel();
     this.#sweep = undefined;
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#unsubscribe = [];
+    const { second } = this.#life;
+    if (context) await second?.drain(context.signal);
+    this.#life.second = undefined;
+    await second?.close();
   }
 
   readHealth(): readonly (HealthReport & { readonly name: string })[] {
     const { entries, bytes } = this.#core.memory;
-    return [{ name: this.name, status: 'up', details: { entries, bytes } }];
+    const second = this.#life.second?.readHealth();
+    return [{ name: this.name, status: 'up', ...second, details: { entries, bytes, ...second?.details } }];
+  }
+
+  async #secondTierStore(): Promise<SecondTierStore | undefined> {
+    const { redis, store } = this.#core.options.current;
+    if (store) return new KeyvSecondTierStore(store);
+    return redis && redisStore(redis, this.#core.ids);
+  }
+
+  #secondTier(store: SecondTierStore): SecondTier {
+    const { policies, ...deps } = this.#deps;
+    if (!policies)
+      throw new MeshConfigError('The second tier of the cache needs the policies of the mesh: pass `policies`.');
+    const policy = policies.policy(SECOND_TIER_POLICY_NAME);
+    return new SecondTier(store, { ...deps, policy, options: this.#core.options });
   }
 
   #scheduleSweep(): void {

@@ -4,6 +4,7 @@ import type { Ids } from '../core/ids.js';
 import type { SettingsResolver } from './cache-settings.js';
 import type { LogicalClock } from './logical-clock.js';
 import type { MemoryEntry, MemoryPartition } from './memory-tier.js';
+import { type SharedCollaborators, SharedNamespace, type SharedValue } from './second-tier/shared-namespace.js';
 import { TagMarkers } from './tag-markers.js';
 
 export interface StoreCollaborators {
@@ -25,12 +26,21 @@ export interface Storable {
 /** The values of one namespace: how long they live, and what kills them. */
 export class NamespaceStore {
   readonly markers = new TagMarkers();
+  readonly #shared: SharedNamespace;
 
   constructor(
+    namespace: string,
     private readonly partition: MemoryPartition,
     private readonly settings: SettingsResolver,
-    private readonly deps: StoreCollaborators,
-  ) {}
+    private readonly deps: StoreCollaborators & SharedCollaborators,
+  ) {
+    this.#shared = new SharedNamespace(namespace, this.markers, deps);
+  }
+
+  /** Whether there is a second tier to look into at all. */
+  get hasSecondTier(): boolean {
+    return this.#shared.open;
+  }
 
   /** The value in memory, fresh or stale; what was deleted by tag or is too old is not there. */
   find(key: string): MemoryEntry | undefined {
@@ -47,14 +57,31 @@ export class NamespaceStore {
   put(key: string, { value, bornAt, ttlMs, graceMs, tags }: Storable): void {
     const held = this.partition.entries.get(key);
     if ((held && held.bornAt > bornAt) || this.markers.deletedAt(tags) >= bornAt) return;
-    const now = this.deps.clock.monotonic();
     const freshMs = this.#freshFor(value, ttlMs);
+    this.#keep(key, { value, bornAt, tags, freshMs, graceMs, ageMs: 0 });
+    this.#shared.write(key, { value, bornAt, tags, freshMs, graceMs });
+  }
+
+  /** The value that another instance, or this one before, left in the second tier; memory keeps it from now on. */
+  async fetch(key: string, accept: (found: SharedValue) => boolean = () => true): Promise<SharedValue | undefined> {
+    const found = await this.#shared.read(key);
+    if (!found || !accept(found)) return undefined;
+    const held = this.partition.entries.get(key);
+    // No longer than the namespace's own ttl: what happens to the key elsewhere may not reach this memory.
+    const { ttlMs } = this.settings.resolve(undefined);
+    const freshMs = Math.min(found.freshMs, ttlMs === 'forever' ? Infinity : ttlMs);
+    if (!held || held.bornAt < found.bornAt) this.#keep(key, { ...found, freshMs });
+    return found;
+  }
+
+  #keep(key: string, { value, bornAt, tags, freshMs, graceMs, ageMs }: SharedValue): void {
+    const now = this.deps.clock.monotonic();
     const { eagerRatio } = this.settings.cache;
     const entry = this.partition.set(key, {
       value,
       tags,
       bornAt,
-      storedAt: now,
+      storedAt: now - ageMs,
       eagerAt: now + (eagerRatio < 1 && freshMs !== Infinity ? freshMs * eagerRatio : freshMs),
       freshUntil: now + freshMs,
       graceMs,
@@ -64,6 +91,7 @@ export class NamespaceStore {
 
   /** Takes the value's freshness away and leaves it for the grace time. */
   expire(key: string): boolean {
+    this.#shared.bury(key, 'expire');
     const entry = this.find(key);
     if (entry === undefined) return false;
     const now = this.deps.clock.monotonic();
@@ -74,16 +102,23 @@ export class NamespaceStore {
   }
 
   delete(key: string): boolean {
+    this.#shared.bury(key, 'delete');
     return this.find(key) !== undefined && this.partition.delete(key) !== undefined;
   }
 
   deleteTags(tags: readonly string[]): void {
     const stamp = this.deps.stamps.next();
-    for (const tag of tags) this.markers.mark(tag, stamp);
+    for (const tag of tags) {
+      this.markers.mark(tag, stamp);
+      this.#shared.mark(tag, stamp);
+    }
   }
 
   clear(): void {
+    const stamp = this.deps.stamps.next();
     this.partition.clear();
+    this.markers.markAll(stamp);
+    this.#shared.markAll(stamp);
   }
 
   /** No load of the key for a while: the last one failed. */

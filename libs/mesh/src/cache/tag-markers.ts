@@ -8,6 +8,8 @@ export class TagMarkers {
   readonly #deletedAt = new Map<string, number>();
   /** Tagged values that are older than this are dead: it stands in for the markers that were forgotten. */
   #floor = 0;
+  /** The same for every value, tagged or not: when the namespace was last cleared. */
+  #clearedAt = 0;
   #version = 0;
 
   constructor(private readonly limit = MAX_TAG_MARKERS) {}
@@ -31,9 +33,15 @@ export class TagMarkers {
     }
   }
 
+  markAll(stamp: number): void {
+    if (stamp <= this.#clearedAt) return;
+    this.#version++;
+    this.#clearedAt = stamp;
+  }
+
   /** When the newest deletion happened that concerns a value with these tags; 0 when there was none. */
   deletedAt(tags: readonly string[]): number {
-    let newest = tags.length > 0 ? this.#floor : 0;
+    let newest = tags.length > 0 ? Math.max(this.#floor, this.#clearedAt) : this.#clearedAt;
     for (const tag of tags) newest = Math.max(newest, this.#deletedAt.get(tag) ?? 0);
     return newest;
   }

@@ -110,6 +110,8 @@ export interface MeshEventMap {
     readonly abandoned: readonly { readonly name: string; readonly ageMs: number }[];
     readonly durationMs: number;
   };
+  /** The cache's second tier is away, or used again. `queued`: writes that wait for it. */
+  'cache.second-tier': { readonly state: 'up' | 'away'; readonly reason: string; readonly queued: number };
   /** A health contributor changed its status. */
   'health.transition': {
     readonly contributor: string;

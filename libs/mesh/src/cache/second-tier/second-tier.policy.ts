@@ -1,0 +1,23 @@
+/** The name of the policy that every operation of the second tier runs under. */
+export const SECOND_TIER_POLICY_NAME = 'cache:l2';
+
+/**
+ * What that policy is unless configuration says otherwise: a breaker that opens fast and asks again every second. The
+ * second tier bounds its own waits, and its probes are its own, so that no reader pays for one.
+ */
+export const SECOND_TIER_POLICY = {
+  timeoutMs: false,
+  totalTimeoutMs: false,
+  retry: false,
+  bulkhead: false,
+  rateLimit: false,
+  hedge: false,
+  circuitBreaker: {
+    failureRatio: 0.5,
+    minimumCalls: 5,
+    windowMs: 10_000,
+    openMs: 1_000,
+    maxOpenMs: 1_000,
+    halfOpenCalls: 1,
+  },
+} as const;

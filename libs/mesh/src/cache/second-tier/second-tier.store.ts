@@ -1,0 +1,21 @@
+/** A value to write, with how long the store is to keep it. */
+export interface StoredText {
+  readonly key: string;
+  readonly text: string;
+  readonly ttlMs: number;
+}
+
+/**
+ * A store behind the first tier. It may fail, hang and come back; nothing of that reaches a caller of the cache, because
+ * everything goes through {@link SecondTier}.
+ */
+export interface SecondTierStore {
+  /** Begins to connect and returns; later calls fail until it is connected. */
+  open(): void;
+  /** What each key holds, in the order of the keys. Rejects when the store can't say. */
+  read(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
+  /** Rejects unless all were written. */
+  write(items: readonly StoredText[]): Promise<void>;
+  /** Lets go of the connection at once. The store is never used afterwards. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,227 @@
+import type { CallContexts } from '../../core/call-context.js';
+import type { Clock, Timer } from '../../core/clock.js';
+import type { HealthReport } from '../../core/health.port.js';
+import type { Ids } from '../../core/ids.js';
+import type { LiveOptions } from '../../core/live-options.js';
+import { isMeshError } from '../../core/mesh.error.js';
+import type { MeshEvents } from '../../core/mesh.events.js';
+import type { MetricsClient } from '../../core/metrics.port.js';
+import type { Policy } from '../../core/policy.port.js';
+import type { CacheOptions } from '../cache.options.js';
+import { SecondTierMetrics, type SecondTierOperation } from './second-tier.metrics.js';
+import type { SecondTierStore } from './second-tier.store.js';
+import { type QueuedWrite, WriteQueue } from './write-queue.js';
+
+export interface SecondTierCollaborators {
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly events: MeshEvents;
+  readonly metrics: MetricsClient;
+  readonly contexts: CallContexts;
+  readonly policy: Policy;
+  readonly options: LiveOptions<CacheOptions>;
+}
+
+/** How many writes go out together. */
+const BATCH = 100;
+const PROBE_KEY = 'mesh:probe';
+
+/**
+ * The guard around the second tier. A read waits once and at most `readTimeoutMs`, and not at all while the store is
+ * away; writes go out in the background. Away is where the circuit breaker puts it, and only a probe of its own, once
+ * every `probeMs`, brings it back, so that no caller's request is spent on finding out.
+ */
+export class SecondTier {
+  readonly #queue: WriteQueue;
+  readonly #metrics: SecondTierMetrics;
+  readonly #unsubscribe: () => void;
+  #state: 'closed' | 'up' | 'away' = 'closed';
+  #reason = '';
+  #probe: Timer | undefined;
+  #retry: Timer | undefined;
+  #flushing: Promise<void> | undefined;
+
+  constructor(
+    private readonly store: SecondTierStore,
+    private readonly deps: SecondTierCollaborators,
+  ) {
+    this.#metrics = new SecondTierMetrics(deps.metrics);
+    this.#queue = new WriteQueue(
+      () => deps.options.current.secondTier,
+      (write) => {
+        this.#metrics.dropped.inc();
+        write.onDrop?.();
+      },
+    );
+    this.#unsubscribe = deps.metrics.onCollect(() => {
+      this.#metrics.queued.set(this.#queue.size);
+      this.#metrics.up.set(this.#state === 'up' ? 1 : 0);
+    });
+  }
+
+  get metrics(): SecondTierMetrics {
+    return this.#metrics;
+  }
+
+  get queued(): number {
+    return this.#queue.size;
+  }
+
+  open(): void {
+    if (this.#state !== 'closed') return;
+    this.#state = 'up';
+    this.store.open();
+  }
+
+  /**
+   * What `work` makes of the store, or `undefined` when the store is away or all of it does not come in time. Never
+   * rejects for the store's sake.
+   */
+  async read<T>(work: (read: SecondTierStore['read']) => Promise<T>): Promise<T | undefined> {
+    if (this.#state !== 'up') return undefined;
+    const { readTimeoutMs } = this.deps.options.current.secondTier;
+    try {
+      return await this.#run('read', readTimeoutMs, () => work((keys) => this.store.read(keys)));
+    } catch {
+      // Counted by #run; the caller goes on without the second tier.
+      return undefined;
+    }
+  }
+
+  /** Writes in the background, as soon as the store takes it. */
+  write(write: QueuedWrite): void {
+    if (this.#state === 'closed') return;
+    this.#queue.push(write);
+    this.#flush();
+  }
+
+  /** What waits to be written under the key. */
+  pending(key: string): string | undefined {
+    return this.#queue.get(key)?.text;
+  }
+
+  readHealth(): HealthReport {
+    const details = { queued: this.#queue.size };
+    if (this.#state !== 'away') return { status: 'up', details };
+    return {
+      status: 'degraded',
+      reason: `the second tier is away (${this.#reason}); memory and factories answer`,
+      details,
+    };
+  }
+
+  /** Waits until nothing is queued, or the signal aborts. */
+  async drain(signal: AbortSignal): Promise<void> {
+    while (this.#queue.size > 0 && this.#state === 'up' && !signal.aborted) {
+      this.#flush();
+      await Promise.race([this.#flushing, this.deps.clock.sleep(50, signal).catch(() => undefined)]);
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#probe?.cancel();
+    this.#retry?.cancel();
+    this.#unsubscribe();
+    await this.store.close();
+  }
+
+  #flush(): void {
+    if (this.#flushing || this.#state !== 'up') return;
+    // Outside the call that happened to write: the flush serves others too, and outlives its deadline.
+    this.#flushing = this.deps.contexts
+      .exit(() => this.#writeBatches())
+      .finally(() => {
+        this.#flushing = undefined;
+      });
+  }
+
+  async #writeBatches(): Promise<void> {
+    const { clock, options } = this.deps;
+    for (;;) {
+      const batch = this.#queue.batch(BATCH, clock.monotonic());
+      if (batch.length === 0 || this.#state !== 'up') return;
+      try {
+        await this.#run('write', options.current.secondTier.writeTimeoutMs, () => this.store.write(batch));
+        this.#queue.confirm(batch);
+      } catch {
+        // Counted by #run. What was not written stays queued.
+        this.#retryLater();
+        return;
+      }
+    }
+  }
+
+  #retryLater(): void {
+    if (this.#state !== 'up' || this.#retry) return;
+    this.#retry = this.deps.clock.setTimer(() => {
+      this.#retry = undefined;
+      this.#flush();
+    }, this.deps.options.current.secondTier.retryMs);
+  }
+
+  async #run<T>(op: SecondTierOperation, limitMs: number, work: () => Promise<T>): Promise<T> {
+    const { clock, policy } = this.deps;
+    const startedAt = clock.monotonic();
+    try {
+      // Bounded twice: inside, so that the breaker counts a hang as a failure; outside, whatever else the policy waits for.
+      const result = await this.#bounded(limitMs, () => policy.execute(() => this.#bounded(limitMs, work)));
+      this.#metrics.succeeded(op, clock.monotonic() - startedAt);
+      return result;
+    } catch (error) {
+      const refused = isMeshError(error, 'MESH_CIRCUIT_OPEN') || isMeshError(error, 'MESH_CIRCUIT_ISOLATED');
+      this.#metrics.failed(op, refused ? 'refused' : error instanceof SecondTierTimeout ? 'timeout' : 'error');
+      if (refused && op !== 'probe') this.#leave();
+      else if (!refused) this.#reason = error instanceof Error ? error.message : String(error);
+      throw error;
+    }
+  }
+
+  #bounded<T>(limitMs: number, work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.deps.clock.setTimer(() => reject(new SecondTierTimeout(limitMs)), limitMs);
+      work()
+        .then(resolve, reject)
+        .finally(() => timer.cancel());
+    });
+  }
+
+  #leave(): void {
+    if (this.#state !== 'up') return;
+    this.#state = 'away';
+    this.deps.events.emit('cache.second-tier', { state: 'away', reason: this.#reason, queued: this.#queue.size });
+    this.deps.contexts.exit(() => this.#scheduleProbe());
+  }
+
+  #scheduleProbe(): void {
+    const { clock, ids, options } = this.deps;
+    const { probeMs, readTimeoutMs } = options.current.secondTier;
+    this.#probe = clock.setTimer(
+      () => {
+        this.#run('probe', readTimeoutMs, () => this.store.read([PROBE_KEY])).then(
+          () => this.#comeBack(),
+          () => this.#state === 'away' && this.#scheduleProbe(),
+        );
+      },
+      probeMs * (0.9 + 0.2 * ids.random()),
+    );
+  }
+
+  #comeBack(): void {
+    if (this.#state !== 'away') return;
+    this.#state = 'up';
+    this.deps.events.emit('cache.second-tier', {
+      state: 'up',
+      reason: 'a probe was answered',
+      queued: this.#queue.size,
+    });
+    this.#flush();
+  }
+}
+
+class SecondTierTimeout extends Error {
+  constructor(limitMs: number) {
+    super(`no answer within ${limitMs} ms`);
+  }
+}

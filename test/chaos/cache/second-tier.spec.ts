@@ -1,0 +1,233 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { MeshCache } from '../../../libs/mesh/src/cache/mesh-cache.js';
+import { DroppingProxy } from './dropping-proxy.js';
+import { RedisServer } from './redis-server.js';
+import { cacheInstance, percentile, timed, until } from './shared-cache.js';
+
+const instances: MeshCache[] = [];
+let redis: RedisServer;
+
+async function join(options: Record<string, unknown> = {}, instance = 'a') {
+  const joined = cacheInstance({ redis: { url: redis.url }, ...options }, instance);
+  instances.push(joined.cache);
+  await joined.cache.start();
+  return joined;
+}
+
+/** Whether the instance reaches Redis: a value that it does not hold itself comes back from there. */
+async function shares(cache: MeshCache): Promise<boolean> {
+  return cache.readHealth()[0]!.details!['queued'] === 0 && cache.readHealth()[0]!.status === 'up';
+}
+
+async function connected(options: Record<string, unknown> = {}, instance = 'a') {
+  const joined = await join(options, instance);
+  await joined.cache.set('warm-up', 1);
+  await until(() => shares(joined.cache), 5_000);
+  return joined;
+}
+
+afterEach(async () => {
+  await Promise.all(instances.splice(0).map((cache) => cache.stop()));
+  await redis.kill();
+});
+
+describe('a second tier that works', () => {
+  beforeEach(async () => {
+    redis = await RedisServer.start();
+  });
+
+  it('hands values from one instance to the other, types and all', async () => {
+    const [a, b] = [await connected(), await connected({}, 'b')];
+    const value = { at: new Date(1), tags: new Set(['x']), big: 10n, bytes: Buffer.from('x'), none: null };
+    await a.cache.set('k', value);
+    await until(() => shares(a.cache), 1_000);
+    expect(await b.cache.getOrSet('k', () => 'loaded')).toStrictEqual(value);
+    expect(await b.cache.entry('k')).toMatchObject({ tier: 'memory', state: 'fresh' });
+    expect(b.cache.stats()).toMatchObject({ hits: 1, loads: 0 });
+  });
+
+  it('gives a value from there no longer life than it has left', async () => {
+    const [a, b] = [await connected(), await connected({}, 'b')];
+    await a.cache.set('k', 1, { ttlMs: 300, graceMs: 0 });
+    await until(() => shares(a.cache), 1_000);
+    expect(await b.cache.get('k')).toBe(1);
+    await sleep(350);
+    expect(await b.cache.get('k')).toBeUndefined();
+  });
+
+  it('never brings back what was deleted by key, by tag or by clear(), for whoever has not read it yet', async () => {
+    const [a, b] = [await connected(), await connected({}, 'b')];
+    for (const key of ['key', 'tag', 'clear', 'kept']) {
+      const owner = key === 'clear' ? a.cache.namespace('n') : a.cache;
+      await owner.set(key, 'old', { tags: key === 'tag' ? ['t'] : [] });
+    }
+    await a.cache.delete('key');
+    await a.cache.deleteByTag('t');
+    await a.cache.namespace('n').clear();
+    await until(() => shares(a.cache), 1_000);
+    for (const { cache } of [a, b]) {
+      expect(await cache.get('key')).toBeUndefined();
+      expect(await cache.get('tag')).toBeUndefined();
+      expect(await cache.namespace('n').get('clear')).toBeUndefined();
+      expect(await cache.get('kept')).toBe('old');
+    }
+  });
+
+  it('ignores a write of a load that began elsewhere before the delete', async () => {
+    const [a, b, c] = [await connected(), await connected({}, 'b'), await connected({}, 'c')];
+    const slow = Promise.withResolvers<string>();
+    const loading = b.cache.getOrSet('k', () => slow.promise);
+    await sleep(20);
+    await a.cache.delete('k');
+    await until(() => shares(a.cache), 1_000);
+    slow.resolve('old');
+    expect(await loading).toBe('old');
+    await until(() => shares(b.cache), 1_000);
+    expect(await c.cache.get('k')).toBeUndefined();
+    expect(await a.cache.getOrSet('k', () => 'new')).toBe('new');
+  });
+
+  it('keeps a stale value for an instance whose factory fails', async () => {
+    const [a, b] = [await connected(), await connected({}, 'b')];
+    await a.cache.set('k', 'old');
+    await a.cache.expire('k');
+    await until(() => shares(a.cache), 1_000);
+    const failing = () => Promise.reject(new Error('database down'));
+    expect(await b.cache.getOrSet('k', failing)).toBe('old');
+    await expect(b.cache.getOrSet('other', failing)).rejects.toThrow('database down');
+  });
+
+  it('takes what it can not read for a miss, and a value that can not travel stays in memory', async () => {
+    const codec = {
+      encode: (value: unknown) => JSON.stringify(value),
+      decode: (): never => {
+        throw new Error('another version');
+      },
+    };
+    const [a, b] = [await connected(), await connected({ codec }, 'b')];
+    await a.cache.set('k', 1);
+    await until(() => shares(a.cache), 1_000);
+    expect(await b.cache.getOrSet('k', () => 'loaded')).toBe('loaded');
+    const cycle: unknown[] = [];
+    cycle.push(cycle);
+    await a.cache.set('cycle', cycle);
+    expect(await a.cache.get('cycle')).toBe(cycle);
+    expect((await a.metrics.expose()).body).toMatch(/mesh_cache_codec_errors_total\{.*op="encode".*\} 1/);
+    expect((await b.metrics.expose()).body).toMatch(/mesh_cache_codec_errors_total\{.*op="decode".*\} [1-9]/);
+  });
+
+  it('keeps services, namespaces and schema versions apart', async () => {
+    const [a, other, next] = [
+      await connected(),
+      await connected({ secondTier: { prefix: 'billing' } }),
+      await connected({ secondTier: { schemaVersion: 2 } }),
+    ];
+    await a.cache.set('k', 1);
+    await until(() => shares(a.cache), 1_000);
+    expect(await other.cache.get('k')).toBeUndefined();
+    expect(await next.cache.get('k')).toBeUndefined();
+    expect(await a.cache.namespace('n').get('k')).toBeUndefined();
+  });
+
+  it('is written before the application stops, and opens no connection for late calls', async () => {
+    const [a, b] = [await connected(), await connected({}, 'b')];
+    for (let i = 0; i < 500; i++) void a.cache.set(`k${i}`, i);
+    const context = { signal: AbortSignal.timeout(2_000), reason: 'shutdown' as const, deadlineAt: Date.now() + 2_000 };
+    await a.cache.drain(context);
+    await a.cache.stop(context);
+    expect(await b.cache.get('k499')).toBe(499);
+    expect(await a.cache.getOrSet('late', () => 'from the factory')).toBe('from the factory');
+    await a.cache.set('later', 1);
+    await sleep(100);
+    expect(await b.cache.get('later')).toBeUndefined();
+  });
+});
+
+describe('a second tier that is down at boot', () => {
+  beforeEach(async () => {
+    redis = await RedisServer.reserve();
+  });
+
+  it('lets the application start, costs no error, and is used once it is there', async () => {
+    const { value: a, ms } = await timed(() => join());
+    expect(ms).toBeLessThan(1_000);
+    const first = await timed(() => a.cache.getOrSet('first', () => 1));
+    expect(first.ms).toBeLessThan(150);
+    for (let i = 0; i < 50; i++) expect(await a.cache.getOrSet(`k${i}`, () => i)).toBe(i);
+    expect(a.cache.readHealth()).toMatchObject([{ status: 'degraded' }]);
+    await redis.start();
+    const took = await until(() => shares(a.cache), 5_000);
+    expect(took).toBeLessThan(4_000);
+    const b = await connected({}, 'b');
+    expect(await b.cache.get('k49')).toBe(49);
+  });
+});
+
+describe.each([
+  ['hangs (SIGSTOP)', async () => redis.pause(), async () => redis.resume(), 3_500],
+  ['is killed', () => redis.kill(), () => redis.start(), 3_500],
+])('a second tier that %s', (_, breakIt, healIt, backWithinMs) => {
+  beforeEach(async () => {
+    redis = await RedisServer.start();
+  });
+
+  it(
+    'costs no error and no more than one bounded wait, and gets afterwards what it missed',
+    { timeout: 30_000 },
+    async () => {
+      const [a, b] = [await connected(), await connected({}, 'b')];
+      await a.cache.set('hot', 'hot');
+      await a.cache.set('gone', 'old');
+      await until(() => shares(a.cache), 1_000);
+      await breakIt();
+
+      const cold: number[] = [];
+      const hot: number[] = [];
+      const endAt = performance.now() + 3_000;
+      for (let i = 0; performance.now() < endAt; i++) {
+        const missed = await timed(() => a.cache.getOrSet(`cold ${i}`, () => i));
+        expect(missed.value).toBe(i);
+        cold.push(missed.ms);
+        hot.push((await timed(() => a.cache.getOrSet('hot', () => 'loaded'))).ms);
+        if (i % 20 === 0) await sleep(1);
+      }
+      expect(Math.max(...cold)).toBeLessThan(160);
+      expect(cold.filter((ms) => ms > 50).length).toBeLessThanOrEqual(10);
+      expect(percentile(hot, 0.99)).toBeLessThan(1);
+      expect(a.cache.readHealth()).toMatchObject([{ status: 'degraded' }]);
+      expect(a.transitions.map(({ state }) => state)).toEqual(['away']);
+
+      await a.cache.set('made in the outage', 1);
+      await a.cache.delete('gone');
+      await healIt();
+      const took = await until(() => shares(a.cache), 10_000);
+      expect(took).toBeLessThan(backWithinMs);
+      await until(() => shares(b.cache), 5_000);
+      expect(await b.cache.get('made in the outage')).toBe(1);
+      expect(await b.cache.get('gone')).toBeUndefined();
+      expect(a.transitions.map(({ state }) => state)).toEqual(['away', 'up']);
+    },
+  );
+});
+
+describe('a second tier behind a network that drops everything', () => {
+  it('costs no error, and is used again soon after the network heals', { timeout: 30_000 }, async () => {
+    redis = await RedisServer.start();
+    const proxy = new DroppingProxy(redis.port);
+    const port = await proxy.listen();
+    const a = await connected({ redis: { url: `redis://127.0.0.1:${port}` } });
+    proxy.drop();
+    const cold: number[] = [];
+    const endAt = performance.now() + 4_000;
+    for (let i = 0; performance.now() < endAt; i++) {
+      cold.push((await timed(() => a.cache.getOrSet(`cold ${i}`, () => i))).ms);
+      await sleep(1);
+    }
+    expect(Math.max(...cold)).toBeLessThan(160);
+    proxy.heal();
+    expect(await until(() => shares(a.cache), 10_000)).toBeLessThan(8_000);
+    await a.cache.stop();
+    proxy.close();
+  });
+});
