@@ -54,9 +54,23 @@ describe('Redaction', () => {
     expect(JSON.stringify(redaction.fields({ cycle, deep }))).not.toContain('planted');
   });
 
-  it('takes the credentials out of URLs', () => {
-    expect(redaction.text('"url":"redis://app:planted@cache:6379/0","to":"ops@example.org"')).toBe(
-      '"url":"redis://[redacted]@cache:6379/0","to":"ops@example.org"',
+  it.each([
+    ['redis://app:planted@cache:6379/0', 'redis://[redacted]@cache:6379/0'],
+    ['amqp://app:pl@nted@mq', 'amqp://[redacted]@mq'],
+    ['postgres://app:pla/nted@db/orders', 'postgres://[redacted]@db/orders'],
+    ['https://planted@host/a and http://b:planted@c', 'https://[redacted]@host/a and http://[redacted]@c'],
+    ['http://host:8080/path?mail=a@b', 'http://host:8080/path?mail=a@b'],
+    ['https://host/@scope/name', 'https://host/@scope/name'],
+    ['"url":"http://host","to":"ops@example.org"', '"url":"http://host","to":"ops@example.org"'],
+  ])('takes the credentials out of %s', (line, safe) => {
+    expect(redaction.text(line)).toBe(safe);
+  });
+
+  it('does not confuse a value that logs while it is read with a cycle', () => {
+    const inner = { a: 1 };
+    const logging = { toJSON: () => ({ seen: redaction.fields({ inner }) }) };
+    expect(JSON.stringify(redaction.fields({ logging, inner, again: inner }))).toBe(
+      '{"logging":{"seen":{"inner":{"a":1}}},"inner":{"a":1},"again":{"a":1}}',
     );
   });
 });

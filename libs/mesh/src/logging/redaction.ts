@@ -7,7 +7,8 @@ const SECRET_NAMES: readonly string[] = (
 ).split(' ');
 
 const MAX_DEPTH = 8;
-const URL_CREDENTIALS = /([a-z][a-z\d+.-]*:\/\/)[^\s/@"']+@/gi;
+/** Up to the last `@` before the path; or, as people do not encode a "/" in a password, from a ":" that begins no port. */
+const URL_CREDENTIALS = /([a-z][a-z\d+.-]*:\/\/)(?:[^\s"/?#]+@|[^\s"/?#:@]*:(?!\d+[/?#])[^\s"]*@)/gi;
 
 /**
  * Replaces secrets in what is about to be written: values whose name says so, at any depth, and the credentials of URLs.
@@ -17,6 +18,8 @@ export class Redaction {
   readonly #names: ReadonlySet<string>;
   /** What was decided about a name: names repeat on every line. Bounded, because they may come from users' data. */
   readonly #verdicts = new Map<string, boolean>();
+  /** The objects that the walk is in, outermost first: kept, so that a line without nested objects allocates nothing. */
+  readonly #above: object[] = [];
 
   constructor(further: readonly string[] = []) {
     this.#names = new Set([...SECRET_NAMES, ...further.map(plainName)]);
@@ -24,10 +27,14 @@ export class Redaction {
 
   /** Never throws, whatever getters do. */
   fields<T extends object>(fields: T): T {
+    // A toJSON that itself logs comes back in here: what it adds is taken away again.
+    const outer = this.#above.length;
     try {
-      return this.#walk(fields, 0, new Set()) as T;
+      return this.#walk(fields) as T;
     } catch {
       return { unreadable: true } as unknown as T;
+    } finally {
+      this.#above.length = outer;
     }
   }
 
@@ -36,54 +43,57 @@ export class Redaction {
     return line.includes('://') ? line.replace(URL_CREDENTIALS, `$1${REDACTED}@`) : line;
   }
 
-  #walk(value: object, depth: number, above: Set<object>): object {
-    if (Array.isArray(value)) return this.#walkArray(value, depth, above);
+  #walk(value: object): object {
+    if (Array.isArray(value)) return this.#walkArray(value);
     if (ArrayBuffer.isView(value) || value instanceof Date) return value;
-    if (hasToJson(value)) return this.#walkJson(value, depth, above);
-    above.add(value);
+    if (hasToJson(value)) return this.#walkJson(value);
+    this.#above.push(value);
     let copy: Record<string, unknown> | undefined;
-    for (const [key, inner] of Object.entries(value)) {
-      const safe = this.#isSecret(key, inner) ? REDACTED : this.#inner(inner, depth, above);
+    for (const key of Object.keys(value)) {
+      const inner = (value as Record<string, unknown>)[key];
+      const safe = this.#isSecret(key, inner) ? REDACTED : this.#inner(inner);
       if (safe === inner) continue;
       copy ??= copyOf(value);
       copy[key] = safe;
     }
-    above.delete(value);
+    this.#above.pop();
     return copy ?? value;
   }
 
   /** What such a value (a database document, say) becomes is what is written, so that is what is looked at. */
-  #walkJson(value: HasToJson, depth: number, above: Set<object>): object {
+  #walkJson(value: HasToJson): object {
     const json = value.toJSON('');
     if (typeof json !== 'object' || json === null || json === value) return value;
-    above.add(value);
-    const safe = this.#inner(json, depth, above) as object;
-    above.delete(value);
+    this.#above.push(value);
+    const safe = this.#inner(json) as object;
+    this.#above.pop();
     return safe === json ? value : safe;
   }
 
-  #walkArray(value: readonly unknown[], depth: number, above: Set<object>): object {
-    above.add(value);
+  #walkArray(value: readonly unknown[]): object {
+    this.#above.push(value);
     let copy: unknown[] | undefined;
     for (const [i, inner] of value.entries()) {
-      const safe = this.#inner(inner, depth, above);
+      const safe = this.#inner(inner);
       if (safe === inner) continue;
       copy ??= [...value];
       copy[i] = safe;
     }
-    above.delete(value);
+    this.#above.pop();
     return copy ?? value;
   }
 
-  #inner(inner: unknown, depth: number, above: Set<object>): unknown {
+  #inner(inner: unknown): unknown {
     if (typeof inner !== 'object' || inner === null) return inner;
     // What is not looked at is not written either: a secret could be in it.
-    if (above.has(inner)) return '[Circular]';
-    if (depth >= MAX_DEPTH) return '[Object]';
+    if (this.#above.includes(inner)) return '[Circular]';
+    if (this.#above.length > MAX_DEPTH) return '[Object]';
+    const depth = this.#above.length;
     try {
-      return this.#walk(inner, depth + 1, above);
+      return this.#walk(inner);
     } catch {
       // A getter or toJSON of the user's threw; a line must never fail the code that writes it.
+      this.#above.length = depth;
       return '[Unreadable]';
     }
   }
