@@ -26,7 +26,9 @@ const schema = z.strictObject({
       z.strictObject({
         ttlMs: z.int().min(1).default(30_000),
         client: z.unknown().optional(),
-        redis: z.strictObject({ url: z.url(), password: z.string().min(8).meta({ secret: true }).optional() }).optional(),
+        redis: z
+          .strictObject({ url: z.url(), password: z.string().min(8).meta({ secret: true }).optional() })
+          .optional(),
       }),
     ])
     .prefault({}),
@@ -157,7 +159,10 @@ describe('environment', () => {
   });
 
   it('ignores what orchestrators inject', async () => {
-    await load({ service }, { MESH_GATEWAY_SERVICE_HOST: '10.0.0.1', MESH_PORT: 'tcp://10.0.0.1:80', OTHER__NAME: 'x' });
+    await load(
+      { service },
+      { MESH_GATEWAY_SERVICE_HOST: '10.0.0.1', MESH_PORT: 'tcp://10.0.0.1:80', OTHER__NAME: 'x' },
+    );
   });
 
   it('does not follow the process environment once it was read', async () => {
@@ -200,7 +205,9 @@ describe('file', () => {
 
   it('names the file that is missing', async () => {
     const path = join(folder, 'none.json');
-    expect(await messageOf(load({ service }, { MESH_CONFIG_FILE: path }))).toContain(`failed with ENOENT (from file ${path})`);
+    expect(await messageOf(load({ service }, { MESH_CONFIG_FILE: path }))).toContain(
+      `failed with ENOENT (from file ${path})`,
+    );
   });
 
   it('does not quote the text of a file that is broken', async () => {

@@ -25,7 +25,9 @@ export interface LoadConfigOptions<S extends z.ZodObject> extends Omit<ConfigSto
  * Reads every source once and validates the whole.
  * @throws {InvalidConfigError} with all problems of all sources at once.
  */
-export async function loadConfig<S extends z.ZodObject>(options: LoadConfigOptions<S>): Promise<ConfigStore<z.output<S>>> {
+export async function loadConfig<S extends z.ZodObject>(
+  options: LoadConfigOptions<S>,
+): Promise<ConfigStore<z.output<S>>> {
   const { schema, value, env, misplaced = {}, yaml } = options;
   const path = env['MESH_CONFIG_FILE'];
   const file = path ? new ConfigFile(path, yaml) : undefined;

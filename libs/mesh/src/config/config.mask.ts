@@ -3,7 +3,8 @@ import { isTree } from './config.tree.js';
 
 const MASK = '***';
 const MAX_LENGTH = 80;
-const SECRET_NAME = /(?:password|passwd|passphrase|secret|token|credential|api[-_]?key|private[-_]?key|authorization)s?$/i;
+const SECRET_NAME =
+  /(?:password|passwd|passphrase|secret|token|credential|api[-_]?key|private[-_]?key|authorization)s?$/i;
 const URL_CREDENTIALS = /(\b[a-z][a-z0-9+.-]*:\/\/)\S*@/gi;
 const URL_SECRET = /([?&][^=&\s]*(?:password|secret|token|key)[^=&\s]*=)[^&\s]+/gi;
 

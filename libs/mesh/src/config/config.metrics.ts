@@ -8,13 +8,18 @@ export function meterConfig(
   events: MeshEvents,
   metrics: MetricsClient,
 ): () => void {
-  const generation = metrics.gauge({ name: 'mesh_config_generation', help: 'Generation of the configuration in force.' });
+  const generation = metrics.gauge({
+    name: 'mesh_config_generation',
+    help: 'Generation of the configuration in force.',
+  });
   const updates = metrics.counter({
     name: 'mesh_config_updates_total',
     help: 'Configuration updates by what became of them; one that was rolled back had been applied before.',
     labels: ['result'],
   });
-  const [applied, rejected, rolledBack] = ['applied', 'rejected', 'rolled-back'].map((result) => updates.with({ result }));
+  const [applied, rejected, rolledBack] = ['applied', 'rejected', 'rolled-back'].map((result) =>
+    updates.with({ result }),
+  );
   const current = generation.with({});
   const stops = [
     metrics.onCollect(() => current.set(store.generation)),

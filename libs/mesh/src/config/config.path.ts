@@ -19,7 +19,7 @@ export function formatPath(path: ConfigPath): string {
 export function parsePath(text: string): ConfigPath | undefined {
   const path: (string | number)[] = [];
   const segment = new RegExp(SEGMENT);
-  for (const dotted = text.startsWith('[') ? text : `.${text}`; segment.lastIndex < dotted.length; ) {
+  for (const dotted = text.startsWith('[') ? text : `.${text}`; segment.lastIndex < dotted.length;) {
     const match = segment.exec(dotted);
     if (!match) return undefined;
     const [, index, quoted, single, bare] = match;

@@ -32,7 +32,10 @@ const schema = z.strictObject({
       z.strictObject({
         ttlMs: z.int().min(1).default(30_000),
         redis: z
-          .strictObject({ url: z.url({ protocol: /^rediss?$/ }), password: z.string().min(8).meta({ secret: true }).optional() })
+          .strictObject({
+            url: z.url({ protocol: /^rediss?$/ }),
+            password: z.string().min(8).meta({ secret: true }).optional(),
+          })
           .optional(),
       }),
     ])
@@ -60,7 +63,8 @@ async function mistake(value: unknown, env: Record<string, string> = {}): Promis
 
 describe('the text about', () => {
   it('a misspelt option', async () => {
-    expect(await mistake({ service, resilience: { policies: { 'payments.charge': { timeoutMS: 800 } } } })).toMatchInlineSnapshot(`
+    expect(await mistake({ service, resilience: { policies: { 'payments.charge': { timeoutMS: 800 } } } }))
+      .toMatchInlineSnapshot(`
       "The configuration is invalid (1 problem):
         resilience.policies["payments.charge"].timeoutMS: is not an option; did you mean resilience.policies["payments.charge"].timeoutMs? (from module options)"
     `);
@@ -95,7 +99,11 @@ describe('the text about', () => {
   });
 
   it('a value that is not among the allowed ones', async () => {
-    const value = { service, resilience: { policies: { a: { backoff: 'exponental' } } }, broker: { transport: 'natz' } };
+    const value = {
+      service,
+      resilience: { policies: { a: { backoff: 'exponental' } } },
+      broker: { transport: 'natz' },
+    };
     expect(await mistake(value)).toMatchInlineSnapshot(`
       "The configuration is invalid (2 problems):
         resilience.policies.a.backoff: must be one of "constant", "linear", "exponential", received "exponental"; did you mean "exponential"? (from module options)
@@ -148,7 +156,8 @@ describe('the text about', () => {
 
   it('several mistakes from several sources at once', async () => {
     const value = { service: { nmae: 'orders' }, cache: { ttlMs: -1 } };
-    expect(await mistake(value, { MESH_CACHE__TTL: '5', MESH_RESILIENCE__DEFAULTS__TIMEOUT_MS: 'soon' })).toMatchInlineSnapshot(`
+    expect(await mistake(value, { MESH_CACHE__TTL: '5', MESH_RESILIENCE__DEFAULTS__TIMEOUT_MS: 'soon' }))
+      .toMatchInlineSnapshot(`
       "The configuration is invalid (5 problems):
         MESH_CACHE__TTL: leads to no option; did you mean MESH_CACHE__TTL_MS? (from environment)
         service.name: is required: text

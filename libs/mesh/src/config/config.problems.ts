@@ -27,7 +27,8 @@ export class ProblemReport {
 
   #problems(issue: Issue, above: ConfigPath, merged: unknown, layers: readonly ConfigLayer[]): ConfigProblem[] {
     const path = [...above, ...issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key))];
-    if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => this.#unknownKey([...path, key], merged, layers));
+    if (issue.code === 'unrecognized_keys')
+      return issue.keys.map((key) => this.#unknownKey([...path, key], merged, layers));
     if (issue.code === 'invalid_union' && issue.errors.length > 0) {
       const branch = likelyBranch(issue.errors);
       if (branch) return branch.flatMap((inner) => this.#problems(inner, path, merged, layers));
@@ -103,7 +104,9 @@ function expectation(issue: Issue): string {
       return `a multiple of ${issue.divisor}`;
     case 'invalid_format':
       if (issue.format === 'url' && issue.pattern) return `a URL whose protocol matches ${issue.pattern}`;
-      return FORMATS[issue.format] ?? (issue.pattern ? `text that matches ${issue.pattern}` : `a valid ${issue.format}`);
+      return (
+        FORMATS[issue.format] ?? (issue.pattern ? `text that matches ${issue.pattern}` : `a valid ${issue.format}`)
+      );
     case 'invalid_value':
       return oneOf(issue.values.map((value) => (typeof value === 'string' ? JSON.stringify(value) : String(value))));
     case 'invalid_union': {

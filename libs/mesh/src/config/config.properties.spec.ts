@@ -184,9 +184,11 @@ describe('diff', () => {
         expect(prune(applied)).toEqual(prune(to));
         expect(changes.every((change) => !Object.is(change.from, change.to))).toBe(true);
         expect(diff(schema, from, from)).toEqual([]);
-        expect(diff(schema, to, from).map(({ path }) => formatPath(path)).sort()).toEqual(
-          changes.map(({ path }) => formatPath(path)).sort(),
-        );
+        expect(
+          diff(schema, to, from)
+            .map(({ path }) => formatPath(path))
+            .sort(),
+        ).toEqual(changes.map(({ path }) => formatPath(path)).sort());
       }),
     );
   });

@@ -42,3 +42,30 @@ it('lists every option with type, default, update class and meaning', () => {
     | \`servers\` | \`list of text\` | \`[]\` | restart |  |"
   `);
 });
+
+it('refers to an earlier section with the same options instead of repeating them', () => {
+  const options = {
+    a: z.int().optional(),
+    b: z.strictObject({ c: z.int().optional(), d: z.int().optional(), e: z.int().optional() }).optional(),
+  };
+  const schema = z.strictObject({
+    defaults: z.strictObject(options),
+    policies: z.record(z.string(), z.strictObject({ extends: z.string().optional(), ...options })),
+    others: z.strictObject({ ...options, a: z.string().optional() }),
+  });
+  const paths = configReference(schema)
+    .split('\n')
+    .map((line) => line.split('|')[1]!.trim());
+  expect(paths.slice(2)).toEqual([
+    '`defaults.a`',
+    '`defaults.b.c`',
+    '`defaults.b.d`',
+    '`defaults.b.e`',
+    '`policies.<name>.extends`',
+    '`policies.<name>.…`',
+    '`others.a`',
+    '`others.b.c`',
+    '`others.b.d`',
+    '`others.b.e`',
+  ]);
+});

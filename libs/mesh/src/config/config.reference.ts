@@ -8,7 +8,7 @@ interface ReferenceRow {
   readonly path: string;
   readonly type: string;
   readonly byDefault: string;
-  readonly update: UpdateClass;
+  readonly update: UpdateClass | '';
   readonly description: string;
 }
 
@@ -22,13 +22,68 @@ interface Place {
 /** A deeper schema than this is taken for a recursive one. */
 const MAX_DEPTH = 10;
 
-/** A table of every option with its type, default, update class and description, in Markdown. */
+/**
+ * A table of every option with its type, default, update class and meaning, in Markdown. A section that has all the
+ * options of an earlier one refers to it.
+ */
 export function configReference(schema: ConfigSchema): string {
-  const rows = [...rowsOf([schema], { path: '', update: 'restart', byDefault: undefined }, 0)];
-  const lines = rows.map(({ path, type, byDefault, update, description }) =>
-    [`\`${path}\``, code(type), code(byDefault), update, description].map(cell).join(' | '),
+  const all = [...rowsOf([schema], { path: '', update: 'restart', byDefault: undefined }, 0)];
+  const lines = withReferences(all).map(({ path, type, byDefault, update, description }) =>
+    [code(path), code(type), code(byDefault), update, description].map(cell).join(' | '),
   );
-  return ['| Option | Type | Default | Update | Meaning |', '| --- | --- | --- | --- | --- |', ...lines.map((line) => `| ${line} |`)].join('\n');
+  const head = ['Option | Type | Default | Update | Meaning', '--- | --- | --- | --- | ---'];
+  return [...head, ...lines].map((line) => `| ${line} |`).join('\n');
+}
+
+const BEGIN = '<!-- reference: generated from the schema -->';
+const END = '<!-- /reference -->';
+
+/**
+ * A page with the table between its reference marks renewed: equal to the page as long as the page is up to date.
+ * @throws {Error} when the page has no marks.
+ */
+export function withConfigReference(page: string, schema: ConfigSchema): string {
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (begin === -1 || end < begin) throw new Error(`The page has no place for the reference: ${BEGIN} … ${END}`);
+  // Prettier would pad the cells, and the table would not be the generated one any more.
+  const table = `\n\n<!-- prettier-ignore-start -->\n\n${configReference(schema)}\n\n<!-- prettier-ignore-end -->\n\n`;
+  return page.slice(0, begin + BEGIN.length) + table + page.slice(end);
+}
+
+/** Fewer options than this are repeated rather than referred to. */
+const WORTH_A_REFERENCE = 4;
+
+function withReferences(all: readonly ReferenceRow[]): ReferenceRow[] {
+  const sections = new Map<string, Map<string, ReferenceRow>>();
+  for (const row of all) {
+    for (let end = row.path.indexOf('.'); end !== -1; end = row.path.indexOf('.', end + 1)) {
+      const section = row.path.slice(0, end);
+      sections.set(section, (sections.get(section) ?? new Map<string, ReferenceRow>()).set(row.path.slice(end), row));
+    }
+  }
+  const left = new Set(all);
+  const references = new Map<ReferenceRow, ReferenceRow>();
+  const earlier: [path: string, rows: Map<string, ReferenceRow>][] = [];
+  for (const [path, rows] of sections) {
+    const same = earlier
+      .filter(([other]) => !path.startsWith(`${other}.`))
+      .filter(
+        ([, others]) =>
+          others.size >= WORTH_A_REFERENCE && [...others].every(([key, row]) => isAlike(row, rows.get(key))),
+      )
+      .toSorted(([, a], [, b]) => b.size - a.size)[0];
+    earlier.push([path, rows]);
+    const replaced = [...(same?.[1].keys() ?? [])].map((key) => rows.get(key)!).filter((row) => left.has(row));
+    if (!same || replaced.length < WORTH_A_REFERENCE) continue;
+    for (const row of replaced) left.delete(row);
+    const description = `All options of ${code(same[0])}.`;
+    references.set(replaced[0]!, { path: `${path}.…`, type: '', byDefault: '', update: '', description });
+  }
+  return all.flatMap((row) => references.get(row) ?? (left.has(row) ? row : []));
+}
+
+function isAlike(a: ReferenceRow, b: ReferenceRow | undefined): boolean {
+  return b !== undefined && JSON.stringify({ ...a, path: '' }) === JSON.stringify({ ...b, path: '' });
 }
 
 function* rowsOf(schemas: readonly ConfigSchema[], place: Place, depth: number): Generator<ReferenceRow> {
@@ -68,7 +123,7 @@ function inside(
 
 /** The default that the schema itself names, through all its wrappers. */
 function defaultOf(schema: ConfigSchema): unknown {
-  for (let inner = schema as Parameters<typeof defOf>[0]; ; ) {
+  for (let inner = schema as Parameters<typeof defOf>[0]; ;) {
     const def = defOf(inner);
     if (def.type === 'default' || def.type === 'prefault') return def.defaultValue;
     if (!('innerType' in def)) return undefined;

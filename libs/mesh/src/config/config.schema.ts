@@ -81,7 +81,8 @@ export function childrenOf(schema: ConfigSchema, key: string | number): ConfigSc
     if (def.type === 'object') return Object.hasOwn(def.shape, key) ? [def.shape[key]!] : [];
     if (def.type === 'record') return [def.valueType];
     if (def.type === 'array') return [def.element];
-    if (def.type === 'tuple') return [def.items[Number(key)] ?? def.rest].filter((item) => item !== null && item !== undefined);
+    if (def.type === 'tuple')
+      return [def.items[Number(key)] ?? def.rest].filter((item) => item !== null && item !== undefined);
     return [];
   });
 }
@@ -96,12 +97,16 @@ export function keysOf(schema: ConfigSchema): string[] {
 
 /** Whether any branch takes free names. */
 export function isRecord(schema: ConfigSchema): boolean {
-  return branchesOf(schema).map(defOf).some((def) => def.type === 'record');
+  return branchesOf(schema)
+    .map(defOf)
+    .some((def) => def.type === 'record');
 }
 
 /** Whether values merge key by key here. Everything else is one leaf: replaced as a whole, and passed on by reference. */
 export function isStructured(schema: ConfigSchema): boolean {
-  return branchesOf(schema).map(defOf).some((def) => def.type === 'object' || def.type === 'record');
+  return branchesOf(schema)
+    .map(defOf)
+    .some((def) => def.type === 'object' || def.type === 'record');
 }
 
 /** The schemas at `path` and what `.meta()` says there, with what it inherits from above. */
@@ -125,13 +130,18 @@ export function lookUp(
  * Every path that can be written: sections and leaves, with a record's names taken from `existing`. A recursive schema
  * is followed as far as `existing` goes.
  */
-export function* pathsOf(schemas: readonly ConfigSchema[], existing: unknown, above: ConfigPath = []): Generator<ConfigPath> {
+export function* pathsOf(
+  schemas: readonly ConfigSchema[],
+  existing: unknown,
+  above: ConfigPath = [],
+): Generator<ConfigPath> {
   const below = (key: string): unknown =>
     typeof existing === 'object' && existing !== null && Object.hasOwn(existing, key)
       ? (existing as Record<string, unknown>)[key]
       : undefined;
   if (above.length > MAX_DEPTH && existing === undefined) return;
-  const names = schemas.some(isRecord) && typeof existing === 'object' && existing !== null ? Object.keys(existing) : [];
+  const names =
+    schemas.some(isRecord) && typeof existing === 'object' && existing !== null ? Object.keys(existing) : [];
   for (const key of new Set([...schemas.flatMap(keysOf), ...names])) {
     const path = [...above, key];
     yield path;

@@ -105,9 +105,7 @@ describe('update', () => {
   it('adds a policy that did not exist', async () => {
     const { store } = await boot();
     const { changes } = await store.update({ resilience: { policies: { 'a.b': { timeoutMs: 5 } } } }, ops);
-    expect(changes).toEqual([
-      { path: 'resilience.policies["a.b"].timeoutMs', from: undefined, to: 5, update: 'live' },
-    ]);
+    expect(changes).toEqual([{ path: 'resilience.policies["a.b"].timeoutMs', from: undefined, to: 5, update: 'live' }]);
   });
 
   it('takes an override back with null', async () => {
@@ -166,7 +164,10 @@ describe('update', () => {
 
   it('keeps the generation when every value is that already', async () => {
     const { store, told } = await boot();
-    expect(await store.update({ cache: { ttlMs: 30_000 } }, ops)).toMatchObject({ outcome: 'unchanged', generation: 1 });
+    expect(await store.update({ cache: { ttlMs: 30_000 } }, ops)).toMatchObject({
+      outcome: 'unchanged',
+      generation: 1,
+    });
     expect(store.explain('cache.ttlMs').source).toBe('runtime ops');
     expect(told).toEqual([]);
   });
@@ -280,7 +281,12 @@ describe('the health watch', () => {
       return () => (down = undefined);
     });
     booted.store.join(participant('a', log, failAt));
-    return { ...booted, log, goDown: () => down?.('redis', 'connection refused'), isWatching: () => down !== undefined };
+    return {
+      ...booted,
+      log,
+      goDown: () => down?.('redis', 'connection refused'),
+      isWatching: () => down !== undefined,
+    };
   }
 
   it('lets an update stand when nothing goes down for five seconds', async () => {
@@ -406,7 +412,11 @@ describe('explain', () => {
 
   it('knows defaults, and options without a value', async () => {
     const { store } = await boot();
-    expect(store.explain('resilience.defaults.timeoutMs')).toMatchObject({ value: 3_000, source: 'default', overrode: [] });
+    expect(store.explain('resilience.defaults.timeoutMs')).toMatchObject({
+      value: 3_000,
+      source: 'default',
+      overrode: [],
+    });
     expect(store.explain('cache.redis')).toMatchObject({ value: undefined, source: 'default' });
   });
 
@@ -442,7 +452,9 @@ describe('jsonSchema', () => {
     expect(store.jsonSchema()).toMatchObject({
       additionalProperties: false,
       required: ['service'],
-      properties: { cache: { update: 'live', properties: { ttlMs: { type: 'integer', minimum: 1, default: 30_000 } } } },
+      properties: {
+        cache: { update: 'live', properties: { ttlMs: { type: 'integer', minimum: 1, default: 30_000 } } },
+      },
     });
   });
 });

@@ -151,7 +151,11 @@ export class ConfigStore<T extends object = object> {
     return this.#queue(options, (current) => {
       if (isTree(patch))
         return { ...current, runtime: patchedLayer(this.composer.schema, current.runtime, patch, options.source) };
-      const problem = { path: 'configuration', rule: 'an update must be an object', source: `runtime ${options.source}` };
+      const problem = {
+        path: 'configuration',
+        rule: 'an update must be an object',
+        source: `runtime ${options.source}`,
+      };
       throw new InvalidConfigError([problem]);
     });
   }
@@ -188,7 +192,10 @@ export class ConfigStore<T extends object = object> {
     await this.#lastUpdate;
   }
 
-  #queue(options: UpdateOptions, inputs: (current: ConfigInputs) => ConfigInputs | Promise<ConfigInputs>): Promise<UpdateResult> {
+  #queue(
+    options: UpdateOptions,
+    inputs: (current: ConfigInputs) => ConfigInputs | Promise<ConfigInputs>,
+  ): Promise<UpdateResult> {
     const run = this.#lastUpdate.then(() => this.#change(options, inputs));
     this.#lastUpdate = run.catch(() => undefined); // The caller has the error; the next update must not.
     return run;
@@ -224,7 +231,11 @@ export class ConfigStore<T extends object = object> {
     options: UpdateOptions,
   ): Promise<UpdateResult> {
     const previous = this.#composition;
-    const transaction = new ConfigTransaction(this.#clock, { next: next.value, previous: previous.value, changes: leaves });
+    const transaction = new ConfigTransaction(this.#clock, {
+      next: next.value,
+      previous: previous.value,
+      changes: leaves,
+    });
     await transaction.prepare([...this.#participants], this.#closing.signal);
 
     const { healthWindowMs = HEALTH_WINDOW_MS } = options;
@@ -251,7 +262,9 @@ export class ConfigStore<T extends object = object> {
     previous: Composition<T>,
     transaction: ConfigTransaction<T>,
     why: Downfall & {
-      readonly source: string; readonly changes: readonly ConfigChange[] },
+      readonly source: string;
+      readonly changes: readonly ConfigChange[];
+    },
   ): Promise<never> {
     const failures = transaction.revert(this.#optionChanges(previous));
     const undone = why.changes.map(({ path, from, to, update }) => ({ path, from: to, to: from, update }));

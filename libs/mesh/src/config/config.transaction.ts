@@ -79,12 +79,24 @@ export class ConfigTransaction<T> {
 
   /** Lets go of what was replaced, in order; answers what failed at that. */
   settle(): Promise<unknown[]> {
-    return failuresOf(this.#prepared.map(({ change }) => () => change.settle?.()));
+    return failuresOf(
+      this.#prepared.map(
+        ({ change }) =>
+          () =>
+            change.settle?.(),
+      ),
+    );
   }
 
   /** Lets go of what was prepared, in reverse order; answers what failed at that. */
   discard(): Promise<unknown[]> {
-    return failuresOf(this.#prepared.toReversed().map(({ change }) => () => change.discard?.()));
+    return failuresOf(
+      this.#prepared.toReversed().map(
+        ({ change }) =>
+          () =>
+            change.discard?.(),
+      ),
+    );
   }
 
   async #inTime(

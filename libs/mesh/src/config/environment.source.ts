@@ -35,7 +35,12 @@ export function readEnvironment(
     const [path, ...others] = known.get(variable) ?? [];
     if (path === undefined) {
       const meant = nearest(variable, known.keys());
-      problems.push({ path: variable, rule: 'leads to no option', source: 'environment', ...(meant && { nearest: meant }) });
+      problems.push({
+        path: variable,
+        rule: 'leads to no option',
+        source: 'environment',
+        ...(meant && { nearest: meant }),
+      });
       continue;
     }
     if (others.length > 0) {
@@ -85,7 +90,9 @@ function fromText(text: string, schemas: readonly ConfigSchema[]): { readonly va
   const json = /^\s*[[{]/.test(text) ? parseJson(text) : undefined;
   const isNumber = text.trim() !== '' && Number.isFinite(Number(text));
   const bool = /^(?:true|false)$/i.test(text) ? { value: text.toLowerCase() === 'true' } : undefined;
-  const readings = [json, bool, isNumber ? { value: Number(text) } : undefined, { value: text }].filter((r) => r !== undefined);
+  const readings = [json, bool, isNumber ? { value: Number(text) } : undefined, { value: text }].filter(
+    (r) => r !== undefined,
+  );
 
   const accepted = readings.find(({ value }) => schemas.some((schema) => z.safeParse(schema, value).success));
   if (accepted) return accepted;
