@@ -472,11 +472,11 @@ describe('HealthAggregator', () => {
     });
 
     it('survives a source that throws, and shows nothing that it said before', async () => {
-      const half = (function* (): Generator<HealthSourceEntry> {
+      const half = function* (): Generator<HealthSourceEntry> {
         yield open;
         throw new Error('broken');
-      })();
-      health.addSource('cache', { readHealth: () => half as unknown as HealthSourceEntry[] });
+      };
+      health.addSource('cache', { readHealth: () => half() as Iterable<HealthSourceEntry> as HealthSourceEntry[] });
       await fixture.run();
       expect(health.snapshot('ready')).toMatchObject({
         status: 'degraded',
