@@ -14,6 +14,9 @@ import type { InProcessMessage } from './in-process.message.js';
 import { isPermanent, redeliveryDelayMs } from './redelivery.js';
 import type { Running } from './request-exchange.js';
 
+/** Deliveries that may begin in one turn of the event loop, so that a flood of messages leaves room for everything else. */
+const DELIVERIES_A_TURN = 128;
+
 /** A message on its way to one subscription. */
 export interface Delivery {
   readonly message: InProcessMessage;
@@ -52,6 +55,7 @@ export class EventSubscription implements Subscription {
   // The loop is started by whoever publishes: without this a handler would see that publisher's async context.
   readonly #inOwnContext = AsyncLocalStorage.snapshot();
   #scheduled = false;
+  #left = DELIVERIES_A_TURN;
   #stopped: PromiseWithResolvers<void> | undefined;
   #handled = 0;
 
@@ -153,11 +157,24 @@ export class EventSubscription implements Subscription {
     for (const { message } of left) this.#deadLetter(message, message.attempt - 1, error);
   }
 
+  /** Goes on when everything else in the event loop had its turn. */
+  #yield(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#left = DELIVERIES_A_TURN;
+      this.#inOwnContext(() => this.#work());
+    });
+  }
+
   #work(): void {
     const concurrency = this.#own.concurrency ?? this.#host.options.current.subscribe.concurrency;
     while (this.#host.isConsuming() && this.#running.size < concurrency) {
+      if (this.#left === 0) return this.#yield();
       const delivery = this.#queue.shift();
       if (!delivery) break;
+      this.#left--;
       void this.#deliver(delivery);
     }
   }

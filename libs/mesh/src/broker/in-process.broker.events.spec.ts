@@ -13,7 +13,7 @@ describe('publish', () => {
     await broker.subscribe('placed', () => seen.push('a'));
     await broker.subscribe('placed', () => seen.push('b'));
     await broker.subscribe('paid', () => seen.push('c'));
-    await expect(broker.publish('placed', 1)).resolves.toEqual({ id: 'id-1', receivers: 2 });
+    await expect(broker.publish('placed', 1)).resolves.toEqual({ id: 'id-2', receivers: 2 });
     await clock.advance(0);
     expect(seen).toEqual(['a', 'b']);
   });
@@ -40,7 +40,7 @@ describe('publish', () => {
     });
     await broker.publish('placed');
     await clock.advance(0);
-    expect(failures).toMatchObject([{ topic: 'placed', handler: 'onPlaced', messageId: 'id-1', attempt: 1 }]);
+    expect(failures).toMatchObject([{ topic: 'placed', handler: 'onPlaced', messageId: 'id-2', attempt: 1 }]);
   });
 
   it('is refused for all when one subscriber has no room', async () => {
@@ -79,6 +79,18 @@ describe('a subscription', () => {
     gates[1]!.resolve();
     await clock.advance(0);
     expect(started).toEqual([0, 1, 2]);
+  });
+
+  it('lets other work run between many messages that wait', async () => {
+    const { broker } = brokerFixture();
+    let handled = 0;
+    await broker.subscribe('n', () => void handled++, { concurrency: 1 });
+    for (let i = 0; i < 1_000; i++) await broker.publish('n', i);
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    await turn();
+    expect(handled).toBeLessThan(1_000);
+    for (let turns = 0; turns < 20; turns++) await turn();
+    expect(handled).toBe(1_000);
   });
 
   it('shares the messages with the others of its group', async () => {
@@ -140,7 +152,7 @@ describe('the context of a subscriber', () => {
     await contexts.run(publisher, () => broker.publish('placed'));
     await broker.publish('placed');
     await clock.advance(0);
-    expect(seen).toEqual([{ correlationId: 'c-1', traceparent: '00-a-b-01' }, { correlationId: 'id-2' }]);
+    expect(seen).toEqual([{ correlationId: 'c-1', traceparent: '00-a-b-01' }, { correlationId: 'id-3' }]);
   });
 
   it("never sees a publisher's async storage", async () => {
@@ -176,7 +188,7 @@ describe('a failing handler', () => {
     expect(attempts).toEqual([1, 2]);
     await clock.advance(1_000);
     expect(attempts).toEqual([1, 2, 3]);
-    expect(dead).toMatchObject([{ topic: 'n', handler: 'worker', messageId: 'id-1', attempts: 3, kept: true }]);
+    expect(dead).toMatchObject([{ topic: 'n', handler: 'worker', messageId: 'id-2', attempts: 3, kept: true }]);
     expect(broker.deadLetters('n').list()).toMatchObject([{ handler: 'worker', message: { payload: 'payload' } }]);
     expect(clock.pendingTimers).toBe(0);
   });
@@ -210,7 +222,7 @@ describe('a failing handler', () => {
     await broker.publish('n', 2);
     await clock.advance(0);
     broken = false;
-    expect(broker.deadLetters('n').redrive(['id-2'])).toBe(1);
+    expect(broker.deadLetters('n').redrive(['id-3'])).toBe(1);
     await clock.advance(0);
     expect(seen).toEqual([2]);
     expect(broker.deadLetters('n').redrive()).toBe(1);

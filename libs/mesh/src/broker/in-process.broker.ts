@@ -21,7 +21,6 @@ import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEvents } from '../core/mesh.events.js';
 import { DrainingError, MeshConfigError } from '../core/mesh.errors.js';
 import type { MetricsClient } from '../core/metrics.port.js';
-import type { Policy } from '../core/policy.port.js';
 import type { ServiceInfo } from '../core/service-info.js';
 import { PayloadError } from './broker.errors.js';
 import { BrokerMetrics } from './broker.metrics.js';
@@ -29,7 +28,7 @@ import type { BrokerOptions } from './broker.options.js';
 import type { DeadLetterQueue } from './dead-letters.js';
 import { EventBus } from './event-bus.js';
 import { patternKey } from './message-pattern.js';
-import { RequestDesk } from './request-desk.js';
+import { RequestDesk, type PolicyFor } from './request-desk.js';
 import type { RequestRoute } from './request-exchange.js';
 
 export interface BrokerCollaborators {
@@ -40,7 +39,7 @@ export interface BrokerCollaborators {
   readonly contexts: CallContexts;
   readonly service: ServiceInfo;
   /** The policy that requests of a pattern run through, when there is one. */
-  readonly policyFor?: (pattern: string) => Policy | undefined;
+  readonly policyFor?: PolicyFor;
 }
 
 /** `open`: everything is taken. `draining`: only what running work asks for. `stopped`: nothing. */

@@ -10,28 +10,29 @@ import { NoResponderError, OverloadedError, PayloadError, RequestTimeoutError } 
 import { UNSERVED, type BrokerMetrics } from './broker.metrics.js';
 import type { BrokerOptions } from './broker.options.js';
 import { handlerResult } from './handler-result.js';
-import { RequestExchange, type ExchangeTable, type RequestRoute, type Running } from './request-exchange.js';
+import {
+  RequestExchange,
+  type ExchangeTable,
+  type RequestCall,
+  type RequestRoute,
+  type Running,
+} from './request-exchange.js';
 import { TimeoutList } from './timeout-list.js';
 
+/** How long an offset between the two clocks is trusted: as late as a jump of the machine's clock may be noticed. */
+const EPOCH_OFFSET_MS = 20;
 const NO_OPTIONS: RequestOptions = Object.freeze({});
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
+
+/** Finds the policy `broker:<pattern>` by either name; `undefined` when there is none. */
+export type PolicyFor = (pattern: string, policyName: string) => Policy | undefined;
 
 interface DeskCollaborators {
   readonly clock: Clock;
   readonly ids: Ids;
   readonly contexts: CallContexts;
-  readonly policyFor?: (pattern: string) => Policy | undefined;
+  readonly policyFor?: PolicyFor;
   readonly onIdle: () => void;
-}
-
-/** One request on its way to its handler. */
-interface Call {
-  readonly route: RequestRoute;
-  readonly payload: unknown;
-  readonly options: RequestOptions;
-  readonly deadlineAt: number;
-  /** Absent when the caller's own context will do. */
-  readonly context: CallContext | undefined;
 }
 
 /** The request-reply half of the in-process broker: who answers what, who waits, and which handlers run. */
@@ -46,6 +47,11 @@ export class RequestDesk implements ExchangeTable {
   readonly #overdue = new Set<RequestExchange>();
   // Under a policy an attempt may time out, and its handler outlive the whole request.
   readonly #attempts = new Map<Running, RequestExchange>();
+  // A random id for each request costs as much as half of the rest.
+  readonly #idPrefix: string;
+  #idCount = 0;
+  #epochOffset = 0;
+  #epochOffsetUntil = Number.NEGATIVE_INFINITY;
   #inFlight = 0;
   #finished = 0;
 
@@ -54,6 +60,7 @@ export class RequestDesk implements ExchangeTable {
     this.#metrics = metrics;
     this.#parts = parts;
     this.clock = parts.clock;
+    this.#idPrefix = parts.ids.next();
     this.timeouts = new TimeoutList(parts.clock);
   }
 
@@ -90,7 +97,13 @@ export class RequestDesk implements ExchangeTable {
         `"${key}" is answered by ${taken.name} and by ${name}; a pattern has one handler. Rename one of them.`,
         { pattern: key, handlers: [taken.name, name] },
       );
-    const route: RequestRoute = { key, handler, ...options, metrics: this.#metrics.request(key) };
+    const route: RequestRoute = {
+      key,
+      policyName: `broker:${key}`,
+      handler,
+      ...options,
+      metrics: this.#metrics.request(key),
+    };
     this.#routes.set(key, route);
     return () => {
       if (this.#routes.get(key) === route) this.#routes.delete(key);
@@ -108,29 +121,24 @@ export class RequestDesk implements ExchangeTable {
     signal?.throwIfAborted();
 
     const parent = this.#parts.contexts.current();
-    const now = this.clock.now();
+    const startedAt = this.clock.monotonic();
+    const now = this.#epochAt(startedAt);
     const inherited = parent?.deadlineAt !== undefined && parent.deadlineAt <= now + timeoutMs;
     const deadlineAt = inherited ? parent.deadlineAt! : now + timeoutMs;
     if (deadlineAt <= now) this.#refuseExpired(route);
-    const call: Call = {
-      route,
-      payload,
-      options,
-      deadlineAt,
-      context: inherited ? undefined : this.#childContext(parent, deadlineAt),
-    };
-    const startedAt = this.clock.monotonic();
-    return new Promise<R>((resolve, reject) => {
-      const exchange = new RequestExchange(this, route, startedAt, deadlineAt - now, { resolve, reject });
-      this.#inFlight++;
-      if (signal) exchange.listenTo(signal);
-      const policy = this.#parts.policyFor?.(key);
-      try {
-        exchange.follow(policy ? this.#callUnderPolicy(policy, call, exchange) : this.#call(call, exchange));
-      } catch (error) {
-        exchange.fail(error);
-      }
-    });
+    const context = inherited ? undefined : this.#childContext(parent, deadlineAt);
+    const call = { route, payload, options, context, deadlineAt, startedAt, timeoutMs: deadlineAt - now };
+    const caller = Promise.withResolvers<unknown>();
+    const exchange = new RequestExchange(this, call, caller);
+    this.#inFlight++;
+    if (signal) exchange.listenTo(signal);
+    const policy = this.#parts.policyFor?.(key, route.policyName);
+    try {
+      exchange.follow(policy ? this.#callUnderPolicy(policy, call, exchange) : this.#call(call, exchange));
+    } catch (error) {
+      exchange.fail(error);
+    }
+    return caller.promise as Promise<R>;
   }
 
   onAbandoned(exchange: RequestExchange): void {
@@ -147,12 +155,24 @@ export class RequestDesk implements ExchangeTable {
     this.timeouts.expireAll();
   }
 
+  /** The epoch time at an instant of `monotonic()`. Reading two clocks would be a sixth of a request. */
+  #epochAt(monotonic: number): number {
+    if (monotonic >= this.#epochOffsetUntil) {
+      this.#epochOffset = this.clock.now() - monotonic;
+      this.#epochOffsetUntil = monotonic + EPOCH_OFFSET_MS;
+    }
+    return Math.floor(monotonic + this.#epochOffset);
+  }
+
   #childContext(parent: CallContext | undefined, deadlineAt: number): CallContext {
-    if (!parent) return { correlationId: this.#parts.ids.next(), deadlineAt };
+    if (!parent) return { correlationId: `${this.#idPrefix}.${++this.#idCount}`, deadlineAt };
     return { ...parent, deadlineAt };
   }
 
-  #call({ route, payload, options, deadlineAt, context }: Call, owner: { readonly signal: AbortSignal }): unknown {
+  #call(
+    { route, payload, options, deadlineAt, context }: RequestCall,
+    owner: { readonly signal: AbortSignal },
+  ): unknown {
     const message = route.payloadOnly
       ? undefined
       : new InProcessRequest(route.key, options.headers ?? NO_HEADERS, deadlineAt, owner);
@@ -161,7 +181,7 @@ export class RequestDesk implements ExchangeTable {
   }
 
   /** Each attempt is a run of the handler of its own: one that timed out may still be at work when the next begins. */
-  #callUnderPolicy(policy: Policy, call: Call, exchange: RequestExchange): Promise<unknown> {
+  #callUnderPolicy(policy: Policy, call: RequestCall, exchange: RequestExchange): Promise<unknown> {
     const { signal, idempotent } = call.options;
     const attempt = async (handle: Attempt): Promise<unknown> => {
       const running: Running = { name: call.route.key, startedAt: this.clock.monotonic() };

@@ -1,5 +1,6 @@
 import { isObservable, type Observable, type Subscription } from 'rxjs';
-import type { RequestMessage } from '../core/broker.port.js';
+import type { RequestMessage, RequestOptions } from '../core/broker.port.js';
+import type { CallContext } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
 import type { RequestMetrics } from './broker.metrics.js';
 import { RequestTimeoutError } from './broker.errors.js';
@@ -9,11 +10,26 @@ import { Expiring, type TimeoutList } from './timeout-list.js';
 /** What answers a pattern. */
 export interface RequestRoute {
   readonly key: string;
+  readonly policyName: string;
   readonly name: string;
   readonly handler: (payload: unknown, message: RequestMessage | undefined) => unknown;
   /** The handler does not look at its second argument, so none is made. */
   readonly payloadOnly: boolean;
   readonly metrics: RequestMetrics;
+}
+
+/** One request on its way to its handler. */
+export interface RequestCall {
+  readonly route: RequestRoute;
+  readonly payload: unknown;
+  readonly options: RequestOptions;
+  /** Absent when the caller's own context will do. */
+  readonly context: CallContext | undefined;
+  /** Epoch ms. */
+  readonly deadlineAt: number;
+  /** Of the clock's `monotonic()`. */
+  readonly startedAt: number;
+  readonly timeoutMs: number;
 }
 
 /** A handler at work. */
@@ -36,34 +52,28 @@ export interface ExchangeTable {
 /** One request from its sending to its answer. It settles once: by the handler, by its timeout, or by its caller. */
 export class RequestExchange extends Expiring implements Running {
   readonly #table: ExchangeTable;
-  readonly #route: RequestRoute;
-  readonly #timeoutMs: number;
-  readonly #resolve: (value: never) => void;
-  readonly #reject: (error: unknown) => void;
-  #caller: { readonly signal: AbortSignal; readonly onAbort: () => void } | undefined = undefined;
+  readonly #call: RequestCall;
+  readonly #caller: PromiseWithResolvers<unknown>;
+  #abort: { readonly signal: AbortSignal; readonly listener: () => void } | undefined = undefined;
   #settled = false;
   #givenUp: { readonly reason: unknown } | undefined = undefined;
   #handlerAbort: AbortController | undefined = undefined;
   #stream: Subscription | undefined = undefined;
 
-  constructor(
-    table: ExchangeTable,
-    route: RequestRoute,
-    readonly startedAt: number,
-    timeoutMs: number,
-    settle: { readonly resolve: (value: never) => void; readonly reject: (error: unknown) => void },
-  ) {
+  constructor(table: ExchangeTable, call: RequestCall, caller: PromiseWithResolvers<unknown>) {
     super();
     this.#table = table;
-    this.#route = route;
-    this.#timeoutMs = timeoutMs;
-    this.#resolve = settle.resolve;
-    this.#reject = settle.reject;
-    table.timeouts.add(this, startedAt + timeoutMs);
+    this.#call = call;
+    this.#caller = caller;
+    table.timeouts.add(this, call.startedAt + call.timeoutMs);
   }
 
   get name(): string {
-    return this.#route.key;
+    return this.#call.route.key;
+  }
+
+  get startedAt(): number {
+    return this.#call.startedAt;
   }
 
   /** Aborts when nobody waits for the answer any more. */
@@ -77,12 +87,12 @@ export class RequestExchange extends Expiring implements Running {
 
   /** Lets the caller end the request. */
   listenTo(signal: AbortSignal): void {
-    const onAbort = (): void => {
-      this.#route.metrics.cancelled.inc();
+    const listener = (): void => {
+      this.#call.route.metrics.cancelled.inc();
       this.#giveUp(signal.reason);
     };
-    this.#caller = { signal, onAbort };
-    signal.addEventListener('abort', onAbort, { once: true });
+    this.#abort = { signal, listener };
+    signal.addEventListener('abort', listener, { once: true });
   }
 
   /** Takes what the handler returned: a value, a promise, or an Observable, whose last value is the answer. */
@@ -97,24 +107,25 @@ export class RequestExchange extends Expiring implements Running {
 
   fail(error: unknown): void {
     if (!this.#settled) {
-      this.#route.metrics.failed.inc();
+      this.#call.route.metrics.failed.inc();
       this.#settle();
-      this.#reject(error);
+      this.#caller.reject(error);
     }
     this.#table.onFinished(this);
   }
 
   override expire(): void {
-    this.#route.metrics.timedOut.inc();
-    this.#giveUp(new RequestTimeoutError(this.#route.key, this.#timeoutMs));
+    const { route, timeoutMs } = this.#call;
+    route.metrics.timedOut.inc();
+    this.#giveUp(new RequestTimeoutError(route.key, timeoutMs));
   }
 
   #answer(value: unknown): void {
     if (typeof value === 'object' && isObservable(value)) return this.#followStream(value);
     if (!this.#settled) {
-      this.#route.metrics.ok.inc();
+      this.#call.route.metrics.ok.inc();
       this.#settle();
-      this.#resolve(value as never);
+      this.#caller.resolve(value);
     }
     this.#table.onFinished(this);
   }
@@ -122,7 +133,7 @@ export class RequestExchange extends Expiring implements Running {
   #giveUp(reason: unknown): void {
     this.#givenUp = { reason };
     this.#settle();
-    this.#reject(reason);
+    this.#caller.reject(reason);
     this.#table.onAbandoned(this);
     this.#handlerAbort?.abort(reason);
     if (!this.#stream) return;
@@ -133,8 +144,9 @@ export class RequestExchange extends Expiring implements Running {
   #settle(): void {
     this.#settled = true;
     this.#table.timeouts.remove(this);
-    if (this.#caller) this.#caller.signal.removeEventListener('abort', this.#caller.onAbort);
-    this.#route.metrics.duration.observe((this.#table.clock.monotonic() - this.startedAt) / 1_000);
+    if (this.#abort) this.#abort.signal.removeEventListener('abort', this.#abort.listener);
+    const { route, startedAt } = this.#call;
+    route.metrics.duration.observe((this.#table.clock.monotonic() - startedAt) / 1_000);
   }
 
   #followStream(stream: Observable<unknown>): void {
