@@ -14,10 +14,7 @@ export class KeyvSecondTierStore implements SecondTierStore {
   readonly #adapter: KeyvLike & Partial<Pick<KeyvStoreAdapter, 'getMany' | 'disconnect' | 'on'>>;
 
   /** @throws {MeshConfigError} for a store of Keyv 6. */
-  constructor(
-    store: KeyvLike,
-    private readonly connect: () => void = () => undefined,
-  ) {
+  constructor(store: KeyvLike) {
     refuseKeyv6([store]);
     // Keyv itself swallows a failed read; what it stands on tells.
     this.#adapter = (store as { opts?: { store?: KeyvLike } }).opts?.store ?? store;
@@ -25,8 +22,8 @@ export class KeyvSecondTierStore implements SecondTierStore {
     this.#adapter.on?.('error', () => undefined);
   }
 
-  open(): void {
-    this.connect();
+  open(onReady: () => void): void {
+    onReady();
   }
 
   async read(keys: readonly string[]): Promise<readonly (string | undefined)[]> {

@@ -27,12 +27,13 @@ export async function redisStore({ url }: RedisOptions, ids: Ids): Promise<Secon
     },
   });
   const adapter = new KeyvRedis(client, { throwOnErrors: true, throwOnConnectError: true });
-  const store = new KeyvSecondTierStore(adapter, () => {
-    // Not awaited: the application starts without Redis, and the strategy above goes on trying.
-    client.connect().catch(() => undefined);
-  });
+  const store = new KeyvSecondTierStore(adapter);
   return {
-    open: () => store.open(),
+    open: (onReady) => {
+      client.on('ready', onReady);
+      // Not awaited: the application starts without Redis, and the strategy above goes on trying.
+      client.connect().catch(() => undefined);
+    },
     read: (keys) => store.read(keys),
     write: (items) => store.write(items),
     close: async () => {

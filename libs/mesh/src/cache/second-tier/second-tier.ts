@@ -35,7 +35,7 @@ export class SecondTier {
   readonly #queue: WriteQueue;
   readonly #metrics: SecondTierMetrics;
   readonly #unsubscribe: () => void;
-  #state: 'closed' | 'up' | 'away' = 'closed';
+  #state: 'closed' | 'connecting' | 'up' | 'away' = 'closed';
   #reason = '';
   #probe: Timer | undefined;
   #retry: Timer | undefined;
@@ -69,8 +69,13 @@ export class SecondTier {
 
   open(): void {
     if (this.#state !== 'closed') return;
-    this.#state = 'up';
-    this.store.open();
+    this.#state = 'connecting';
+    // Who does not connect in the time of a probe is away.
+    this.#probe = this.deps.clock.setTimer(() => {
+      this.#reason = 'not connected yet';
+      this.#leave();
+    }, this.deps.options.current.secondTier.probeMs);
+    this.store.open(() => this.#onReady());
   }
 
   /**
@@ -187,8 +192,18 @@ export class SecondTier {
     });
   }
 
+  /** A new connection: what waited for it goes out now, and a probe need not wait its turn. */
+  #onReady(): void {
+    if (this.#state === 'closed') return;
+    if (this.#state === 'away') return this.#ask();
+    this.#state = 'up';
+    for (const timer of [this.#probe, this.#retry]) timer?.cancel();
+    this.#retry = undefined;
+    this.#flush();
+  }
+
   #leave(): void {
-    if (this.#state !== 'up') return;
+    if (this.#state !== 'up' && this.#state !== 'connecting') return;
     this.#state = 'away';
     this.deps.events.emit('cache.second-tier', { state: 'away', reason: this.#reason, queued: this.#queue.size });
     this.deps.contexts.exit(() => this.#scheduleProbe());
@@ -196,15 +211,19 @@ export class SecondTier {
 
   #scheduleProbe(): void {
     const { clock, ids, options } = this.deps;
-    const { probeMs, readTimeoutMs } = options.current.secondTier;
-    this.#probe = clock.setTimer(
+    const { probeMs } = options.current.secondTier;
+    this.#probe = clock.setTimer(() => this.#ask(), probeMs * (0.9 + 0.2 * ids.random()));
+  }
+
+  #ask(): void {
+    this.#probe?.cancel();
+    const { readTimeoutMs } = this.deps.options.current.secondTier;
+    this.#run('probe', readTimeoutMs, () => this.store.read([PROBE_KEY])).then(
+      () => this.#comeBack(),
       () => {
-        this.#run('probe', readTimeoutMs, () => this.store.read([PROBE_KEY])).then(
-          () => this.#comeBack(),
-          () => this.#state === 'away' && this.#scheduleProbe(),
-        );
+        this.#probe?.cancel();
+        if (this.#state === 'away') this.#scheduleProbe();
       },
-      probeMs * (0.9 + 0.2 * ids.random()),
     );
   }
 
