@@ -81,6 +81,10 @@ export class LifecycleManager {
     return this.#stopping;
   }
 
+  components(): readonly MeshComponent[] {
+    return this.#components.map(({ component }) => component);
+  }
+
   /** Every component in start order with its state, its times and what it waited for. */
   report(): readonly ComponentReport[] {
     const graph = this.#validGraph();

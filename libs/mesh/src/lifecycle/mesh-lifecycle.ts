@@ -42,6 +42,7 @@ export class MeshLifecycle {
   #phase: MeshPhase = 'starting';
   #phaseSince: number;
   #reached: Checkpoint = 'none';
+  #declaredAreRegistered = false;
   #stopReason: string | undefined;
   #application: AttachedApplication | undefined;
   #shutdown: Promise<void> | undefined;
@@ -74,6 +75,12 @@ export class MeshLifecycle {
   /** Adds what must be written before the process may end. */
   addFlush(flush: () => Promise<void> | void): void {
     this.#deps.sequence.addFlush(flush);
+  }
+
+  /** Every component, those that the application declares included; complete once all providers exist. */
+  components(): readonly MeshComponent[] {
+    this.#registerDeclared();
+    return this.#deps.manager.components();
   }
 
   /** Every component in start order: state, milliseconds, what it waited for. */
@@ -157,10 +164,9 @@ export class MeshLifecycle {
   async #startWave(wave: StartWave, checkpoint: Checkpoint): Promise<void> {
     // Nest 12.1 runs every init hook twice when a microservice is first initialised and then listens.
     if (this.#phase !== 'starting') return;
-    const first = this.#reached === 'none';
     await this.#checkpoint(checkpoint);
     try {
-      if (first) for (const component of this.#deps.declared()) this.register(component);
+      this.#registerDeclared();
       await this.#deps.manager.start(wave);
     } catch (error) {
       if (this.#stopReason === undefined) {
@@ -169,6 +175,12 @@ export class MeshLifecycle {
       }
     }
     await this.#checkpoint(checkpoint);
+  }
+
+  #registerDeclared(): void {
+    if (this.#declaredAreRegistered) return;
+    this.#declaredAreRegistered = true;
+    for (const component of this.#deps.declared()) this.register(component);
   }
 
   /** The one place where a shutdown during the start takes effect: no hook of the user's runs while the mesh is here. */

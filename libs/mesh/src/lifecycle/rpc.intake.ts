@@ -126,6 +126,7 @@ export class RpcIntake implements Drainable {
     const limit = new AbortController();
     const { drainMs } = this.#deps.options.current.shutdown;
     const timer = this.#deps.clock.setTimer(() => limit.abort(), drainMs, { keepAlive: true });
+    // Past the limit the transport closes all the same, as it would without the mesh.
     await this.drained(limit.signal).catch(() => undefined);
     timer.cancel();
   }
