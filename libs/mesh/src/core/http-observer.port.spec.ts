@@ -45,7 +45,8 @@ describe.each(['Express', 'Fastify'] as const)('routeTemplate on %s', (platform)
     const { port } = (app.getHttpServer() as Server).address() as AddressInfo;
     await fetch(`http://127.0.0.1:${port}/api/orders/42?a=1`).then((response) => response.text());
     await fetch(`http://127.0.0.1:${port}/nowhere/42`).then((response) => response.text());
+    await fetch(`http://127.0.0.1:${port}/api/nowhere/42`).then((response) => response.text());
     await app.close();
-    expect(app.get(App).seen).toEqual(['/api/orders/:id', undefined]);
+    expect(app.get(App).seen).toEqual(['/api/orders/:id', undefined, undefined]);
   });
 });

@@ -23,5 +23,6 @@ export function routeTemplate(request: object): string | undefined {
     readonly routeOptions?: { readonly url?: unknown };
   };
   const template = routeOptions?.url ?? route?.path;
-  return typeof template === 'string' ? template : undefined;
+  // Nest's own not-found handler is a route without a slash on Express ("*path"): no route of the application matched.
+  return typeof template === 'string' && template.startsWith('/') ? template : undefined;
 }
