@@ -305,7 +305,7 @@ describe('HealthAggregator', () => {
       expect(own.health.snapshot('ready').status).toBe('degraded');
     });
 
-    it('follows a change of the configuration at once, until it is stopped', async () => {
+    it('follows a change of the configuration at once, and keeps no timer after it was stopped', async () => {
       const db = contributor('db');
       health.register(db.contributor);
       await fixture.run();
@@ -323,6 +323,7 @@ describe('HealthAggregator', () => {
     });
 
     it('is down for a group that nothing counts in', () => {
+      expect(health.snapshot('constructor').status).toBe('down');
       expect(health.snapshot('raedy')).toMatchObject({
         status: 'down',
         entries: { application: { reason: 'Nothing counts in the health group "raedy".' } },
@@ -357,6 +358,15 @@ describe('HealthAggregator', () => {
 
     it.each(['', 'with space', '__proto__', 'application', 'x'.repeat(129)])('refuses the name %j', (name) => {
       expect(() => health.register({ name })).toThrow('cannot be a health contributor');
+    });
+
+    it.each([
+      [{ everyMs: 0 }, 'everyMs'],
+      [{ timeoutMs: Number.NaN }, 'timeoutMs'],
+      [{ weight: -1 }, 'weight'],
+      [{ groups: { ready: 'critical' as never } }, 'groups.ready'],
+    ])('refuses the settings %j', (settings, path) => {
+      expect(() => health.register({ name: 'db', ...settings })).toThrow(`"db" has bad settings: ${path}`);
     });
 
     it('refuses a second contributor of the same name', () => {

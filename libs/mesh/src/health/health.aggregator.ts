@@ -26,7 +26,7 @@ import {
 import type { HealthHistorySummary } from './health-history.js';
 import { HealthMetrics } from './health.metrics.js';
 import { HealthMonitor, type CheckSettings } from './health.monitor.js';
-import type { HealthOptions } from './health.options.js';
+import { contributorSchema, type HealthOptions } from './health.options.js';
 import { maskText, toReport } from './health-report.js';
 import { HealthSources } from './health.sources.js';
 
@@ -78,6 +78,8 @@ export class HealthAggregator {
   readonly #joining = new Set<HealthMonitor>();
   readonly #sources = new HealthSources();
   readonly #snapshots = new Map<HealthGroup, HealthSnapshot>();
+  #members: readonly Member[] | undefined;
+  #composedWith: HealthOptions | undefined;
   readonly #groupStatus = new Map<HealthGroup, HealthSnapshot['status']>();
   readonly #application: ApplicationHealth;
   readonly #metrics: HealthMetrics;
@@ -96,14 +98,11 @@ export class HealthAggregator {
 
   /**
    * Adds a contributor; when the aggregator runs, its first check begins at once. Returns the function that removes it.
-   * @throws {MeshConfigError} for a name that is taken or that cannot stand in a metric's label.
+   * @throws {MeshConfigError} for a name that is taken or that cannot stand in a metric's label, and for bad settings.
    */
   register(contributor: HealthContributor): () => void {
     const { name } = contributor;
-    if (!NAME.test(name) || name === APPLICATION)
-      throw new MeshConfigError(
-        `"${name}" cannot be a health contributor's name: use up to 128 letters, digits and . : / @ _ -, and not "${APPLICATION}".`,
-      );
+    assertContributor(contributor);
     if (this.#monitors.has(name))
       throw new MeshConfigError(
         `The health contributor "${name}" is registered twice; give each one a name of its own.`,
@@ -228,7 +227,7 @@ export class HealthAggregator {
   /** The groups that exist: the three built-in ones and those that somebody counts in. */
   groups(): readonly HealthGroup[] {
     const groups = new Set(BUILT_IN_GROUPS);
-    for (const { groups: membership } of this.#members())
+    for (const { groups: membership } of this.#currentMembers())
       for (const group of Object.keys(membership)) groups.add(group);
     return [...groups];
   }
@@ -236,7 +235,7 @@ export class HealthAggregator {
   /** Everything at once, for people: score, groups, and each contributor with its history. */
   overview(): HealthOverview {
     this.#refresh();
-    const members = this.#members();
+    const members = this.#currentMembers();
     return {
       score: scoreOf(members),
       groups: Object.fromEntries(this.groups().map((group) => [group, this.snapshot(group).status])),
@@ -266,7 +265,7 @@ export class HealthAggregator {
   }
 
   /** Everything that counts somewhere, with the configuration's word above the code's. */
-  #members(): Member[] {
+  #collectMembers(): Member[] {
     const { contributors } = this.options.current;
     const members: Member[] = [];
     for (const monitor of this.#monitors.values()) {
@@ -298,16 +297,20 @@ export class HealthAggregator {
     return members;
   }
 
+  #currentMembers(): readonly Member[] {
+    return (this.#members ??= this.#collectMembers());
+  }
+
   /** Brings what only time or a source changes up to date, before anything is read. */
   #refresh(): void {
     const now = this.deps.clock.monotonic();
     for (const monitor of this.#monitors.values()) monitor.expire(now);
-    if (this.#sources.read()) this.#changed();
+    if (this.#sources.read() || this.#composedWith !== this.options.current) this.#changed();
   }
 
   #compose(group: HealthGroup): HealthSnapshot {
-    const members = this.#members().filter(
-      ({ groups, monitor }) => groups[group] !== undefined && !(monitor && this.#joining.has(monitor)),
+    const members = this.#currentMembers().filter(
+      ({ groups, monitor }) => Object.hasOwn(groups, group) && !(monitor && this.#joining.has(monitor)),
     );
     const known = members.length > 0 || BUILT_IN_GROUPS.includes(group);
     const entries: Record<string, HealthEntry> = {};
@@ -356,15 +359,28 @@ export class HealthAggregator {
 
   #invalidate(): void {
     this.#snapshots.clear();
+    this.#members = undefined;
+    this.#composedWith = this.options.current;
   }
 
   #collect(): void {
     this.#refresh();
     for (const group of this.groups()) this.#metrics.group(group, this.snapshot(group).status);
-    for (const { name, state, groups, monitor } of this.#members()) {
+    for (const { name, state, groups, monitor } of this.#currentMembers()) {
       if (monitor) this.#metrics.component(name, state, groups);
     }
   }
+}
+
+function assertContributor({ name, groups, everyMs, timeoutMs, weight }: HealthContributor): void {
+  if (!NAME.test(name) || name === APPLICATION)
+    throw new MeshConfigError(
+      `"${name}" cannot be a health contributor's name: use up to 128 letters, digits and . : / @ _ -, and not "${APPLICATION}".`,
+    );
+  const { error } = contributorSchema.safeParse({ groups, everyMs, timeoutMs, weight });
+  if (!error) return;
+  const problems = error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+  throw new MeshConfigError(`The health contributor "${name}" has bad settings: ${problems}.`);
 }
 
 /** Which entry made the group what it is: the first that is as bad as the group. */

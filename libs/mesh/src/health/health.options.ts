@@ -5,7 +5,8 @@ const timeoutMs = z.int().min(10).max(60_000);
 const membership = z.record(z.string().min(1), z.enum(['required', 'optional']));
 const path = z.string().regex(/^\/[^\s?#]*$/, 'must be an absolute path: it starts with "/" and has no query');
 
-const contributorSchema = z.strictObject({
+/** How one contributor is treated; what code asks for is held to the same limits. */
+export const contributorSchema = z.strictObject({
   groups: membership.optional().describe('The groups it counts in, and how; replaces what the code says.'),
   everyMs: everyMs.optional().describe('How often it is checked, in milliseconds.'),
   timeoutMs: timeoutMs.optional().describe('How long its check may take, in milliseconds.'),
