@@ -39,22 +39,23 @@ interface ErrorLike {
 
 /**
  * Whether an error says that the callee is unwell. Timeouts, network errors, 5xx, 408, 429 and unknown errors do; other
- * 4xx, errors marked `retryable: false`, aborts and refusals of our own policies do not.
+ * 4xx, errors without a status that are marked `retryable: false`, aborts and refusals of our own policies do not.
  */
 export function isCalleeFailure(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return true;
   const { name, retryable, remote } = error as ErrorLike;
   // What another service refused is a failed call for us, whatever its code says there.
   if (isMeshError(error)) return !LOCAL.has(error.code) || remote === true;
-  if (name === 'AbortError' || retryable === false) return false;
+  if (name === 'AbortError') return false;
   const status = statusOf(error);
-  return status === undefined || status >= 500 || status < 400 || status === 408 || status === 429;
+  if (status === undefined) return retryable !== false;
+  return status >= 500 || status < 400 || status === 408 || status === 429;
 }
 
 /** Whether another attempt could end differently: every failure of the callee that no inner policy has retried already. */
 export function isRepeatable(error: unknown): boolean {
   if (!isCalleeFailure(error) || attemptsOf(error) > 1) return false;
-  return !isMeshError(error) || error.retryable;
+  return (error as ErrorLike | null | undefined)?.retryable !== false;
 }
 
 /** Whether the error says that the callee never got the request: safe to repeat even when the function is not idempotent. */
