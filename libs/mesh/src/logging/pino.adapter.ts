@@ -90,22 +90,37 @@ export class PinoLog extends LogSink {
   }
 
   /** Flushes any pino logger: {@link flush} for one that the host configured. */
-  async flushPino(logger: Pino, timeoutMs: number): Promise<void> {
-    const stream = (logger as unknown as Record<symbol, { flushSync?: () => void } | undefined>)[symbols.streamSym];
-    try {
-      // Lines of the last moment sit in the stream's buffer, and a signal's default action does not wait for it.
-      stream?.flushSync?.();
-    } catch {
-      // Not open yet, or the reader is gone: the bounded flush below is all that is left to try.
-    }
-    await new Promise<void>((resolve) => {
+  flushPino(logger: Pino, timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
       const timer = this.#clock.setTimer(resolve, timeoutMs, { keepAlive: true });
-      logger.flush(() => {
+      whenWritten(logger, () => {
         timer.cancel();
         resolve();
       });
     });
   }
+}
+
+/**
+ * Calls back when the logger's stream has nothing left. sonic-boom, which pino writes to standard output with, calls back
+ * from `flush` at once, and its `flushSync` leaves out the chunk that is on its way and blocks for ever when nobody reads
+ * the pipe; but it tells when it has drained, and an empty write makes it tell.
+ */
+function whenWritten(logger: Pino, done: () => void): void {
+  const stream = (logger as unknown as Record<symbol, unknown>)[symbols.streamSym];
+  if (!isSonicBoom(stream)) return logger.flush(done);
+  stream.once('drain', done);
+  stream.write('');
+}
+
+interface SonicBoom {
+  readonly minLength: number;
+  once(event: 'drain', listener: () => void): void;
+  write(text: string): void;
+}
+
+function isSonicBoom(stream: unknown): stream is SonicBoom {
+  return typeof stream === 'object' && stream !== null && 'minLength' in stream && 'once' in stream;
 }
 
 type Imports = NonNullable<DynamicModule['imports']>;
