@@ -20,22 +20,17 @@ import {
   worstOf,
   type HealthEntries,
   type HealthEntry,
-  type HealthMember,
   type HealthSnapshot,
 } from './health-group.js';
 import type { HealthHistorySummary } from './health-history.js';
 import { HealthMetrics } from './health.metrics.js';
 import { HealthMonitor, type CheckSettings } from './health.monitor.js';
-import { contributorSchema, type HealthOptions } from './health.options.js';
+import { APPLICATION, assertContributor, membersOf, type Member } from './health-members.js';
+import type { HealthOptions } from './health.options.js';
 import { maskText, toReport } from './health-report.js';
 import { HealthSources } from './health.sources.js';
 
-const DEFAULT_GROUPS: HealthMembership = { ready: 'optional' };
 const BUILT_IN_GROUPS: readonly HealthGroup[] = ['live', 'ready', 'startup'];
-const NAME = /^[A-Za-z0-9][\w.:/@-]{0,127}$/;
-/** The entry that stands for the application itself in every group's answer. */
-const APPLICATION = 'application';
-
 export interface HealthAggregatorDeps {
   readonly clock: Clock;
   readonly ids: Ids;
@@ -264,41 +259,13 @@ export class HealthAggregator {
     };
   }
 
-  /** Everything that counts somewhere, with the configuration's word above the code's. */
-  #collectMembers(): Member[] {
-    const { contributors } = this.options.current;
-    const members: Member[] = [];
-    for (const monitor of this.#monitors.values()) {
-      const { name, groups, weight } = monitor.contributor;
-      const { state, reason, details } = monitor;
-      const own = contributors[name];
-      members.push({
-        name,
-        state,
-        reason,
-        details,
-        groups: own?.groups ?? groups ?? DEFAULT_GROUPS,
-        weight: own?.weight ?? weight ?? 1,
-        monitor,
-      });
-    }
-    for (const { name, status, statusWhenRequired, reason, details, groups } of this.#sources.entries) {
-      const own = contributors[name];
-      members.push({
-        name,
-        state: status,
-        statusWhenRequired,
-        reason,
-        details,
-        groups: own?.groups ?? groups ?? DEFAULT_GROUPS,
-        weight: own?.weight ?? 1,
-      });
-    }
-    return members;
-  }
-
+  /** Everything that counts somewhere; read once per change. */
   #currentMembers(): readonly Member[] {
-    return (this.#members ??= this.#collectMembers());
+    return (this.#members ??= membersOf({
+      monitors: this.#monitors.values(),
+      sources: this.#sources.entries,
+      settings: this.options.current.contributors,
+    }));
   }
 
   /** Brings what only time or a source changes up to date, before anything is read. */
@@ -372,26 +339,9 @@ export class HealthAggregator {
   }
 }
 
-function assertContributor({ name, groups, everyMs, timeoutMs, weight }: HealthContributor): void {
-  if (!NAME.test(name) || name === APPLICATION)
-    throw new MeshConfigError(
-      `"${name}" cannot be a health contributor's name: use up to 128 letters, digits and . : / @ _ -, and not "${APPLICATION}".`,
-    );
-  const { error } = contributorSchema.safeParse({ groups, everyMs, timeoutMs, weight });
-  if (!error) return;
-  const problems = error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
-  throw new MeshConfigError(`The health contributor "${name}" has bad settings: ${problems}.`);
-}
-
 /** Which entry made the group what it is: the first that is as bad as the group. */
 function causeOf(entries: HealthEntries, status: HealthSnapshot['status']): { reason?: string } {
   if (status === 'up') return {};
   const [name, entry] = Object.entries(entries).find(([, candidate]) => candidate.status === status)!;
   return { reason: entry.reason === undefined ? name : `${name}: ${entry.reason}` };
-}
-
-interface Member extends HealthMember {
-  readonly groups: Readonly<Record<HealthGroup, HealthCriticality>>;
-  readonly weight: number;
-  readonly monitor?: HealthMonitor;
 }
