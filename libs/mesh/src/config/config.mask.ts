@@ -1,28 +1,25 @@
-import { childrenOf, defOf, isStructured, unwrap, type ConfigSchema } from './config.schema.js';
+import { childrenOf, metaOf, soundsSecret, type ConfigSchema } from './config.schema.js';
 import { isTree } from './config.tree.js';
 
 const MASK = '***';
 const MAX_LENGTH = 80;
-const SECRET_NAME =
-  /(?:password|passwd|passphrase|secret|token|credential|api[-_]?key|private[-_]?key|authorization)s?$/i;
 const URL_CREDENTIALS = /(\b[a-z][a-z0-9+.-]*:\/\/)\S*@/gi;
 const URL_SECRET = /([?&][^=&\s]*(?:password|secret|token|key)[^=&\s]*=)[^&\s]+/gi;
 
 /**
- * The value as it may be shown: options marked `secret`, credentials in URLs and, where no schema says what a key is,
- * keys that sound like a secret are replaced by `***`.
+ * The value as it may be shown: options marked `secret`, text under keys that sound like a secret, and credentials in
+ * URLs are replaced by `***`.
  */
 export function masked(schemas: readonly ConfigSchema[], value: unknown, secret = false): unknown {
   if (value === undefined || value === null) return value;
-  if (secret || schemas.some((schema) => unwrap(schema).meta.secret)) return MASK;
+  if (secret || schemas.some((schema) => metaOf(schema).secret)) return MASK;
   if (typeof value === 'string') return maskText(value);
   if (Array.isArray(value)) return value.map((item, i) => masked(below(schemas, i), item));
   if (!isTree(value)) return value;
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]) => {
       const children = below(schemas, key);
-      const unknown = !children.some((schema) => isKnown(schema));
-      return [key, unknown && SECRET_NAME.test(key) && !isTree(inner) ? MASK : masked(children, inner)];
+      return [key, masked(children, inner, soundsSecret(key, children))];
     }),
   );
 }
@@ -61,10 +58,4 @@ function literal(value: unknown): string {
 
 function below(schemas: readonly ConfigSchema[], key: string | number): ConfigSchema[] {
   return schemas.flatMap((schema) => childrenOf(schema, key));
-}
-
-/** A schema that says what the value is; `z.unknown()` and `z.any()` do not. */
-function isKnown(schema: ConfigSchema): boolean {
-  const { type } = defOf(unwrap(schema).inner);
-  return isStructured(schema) || (type !== 'unknown' && type !== 'any');
 }

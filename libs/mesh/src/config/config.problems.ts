@@ -3,7 +3,7 @@ import type { ConfigProblem } from './config.errors.js';
 import { layerOf, sourceOf, type ConfigLayer } from './config.layers.js';
 import { masked, shown } from './config.mask.js';
 import { formatPath, type ConfigPath } from './config.path.js';
-import { childrenOf, keysOf, lookUp, pathsOf, unwrap, type ConfigSchema } from './config.schema.js';
+import { childrenOf, keysOf, lookUp, metaOf, pathsOf, type ConfigSchema } from './config.schema.js';
 import { valueAt } from './config.tree.js';
 import { nearest } from './nearest.js';
 
@@ -73,7 +73,7 @@ export class ProblemReport {
     if (!isDefault) return issue.message;
     if (value === undefined && issue.code !== 'custom') return `is required: ${expectation(issue)}${withKeys(schemas)}`;
     if (issue.code === 'custom') {
-      const description = schemas.map((schema) => unwrap(schema).meta.description).find((text) => text !== undefined);
+      const description = schemas.map((schema) => metaOf(schema).description).find((text) => text !== undefined);
       return description === undefined ? 'is not valid' : `is not valid; it means: ${description.replace(/\.$/, '')}`;
     }
     return `must be ${expectation(issue)}`;

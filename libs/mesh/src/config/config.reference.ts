@@ -1,5 +1,5 @@
 import { shown } from './config.mask.js';
-import { branchesOf, childrenOf, defOf, isStructured, keysOf, strictest, unwrap } from './config.schema.js';
+import { branchesOf, childrenOf, defOf, isStructured, keysOf, MAX_DEPTH, metaOf, strictest } from './config.schema.js';
 import type { ConfigSchema, UpdateClass } from './config.schema.js';
 import { own } from './config.tree.js';
 
@@ -18,9 +18,6 @@ interface Place {
   /** What stands here when nobody says anything, as far as a section around it tells. */
   readonly byDefault: unknown;
 }
-
-/** A deeper schema than this is taken for a recursive one. */
-const MAX_DEPTH = 10;
 
 /**
  * A table of every option with its type, default, update class and meaning, in Markdown. A section that has all the
@@ -87,7 +84,7 @@ function isAlike(a: ReferenceRow, b: ReferenceRow | undefined): boolean {
 }
 
 function* rowsOf(schemas: readonly ConfigSchema[], place: Place, depth: number): Generator<ReferenceRow> {
-  const metas = schemas.map((schema) => unwrap(schema).meta);
+  const metas = schemas.map(metaOf);
   const [first, ...others] = metas.flatMap((meta) => meta.update ?? []);
   const update = first ? strictest([first, ...others]) : place.update;
   const byDefault = schemas.map(defaultOf).find((value) => value !== undefined) ?? place.byDefault;

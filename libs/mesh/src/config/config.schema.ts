@@ -32,16 +32,19 @@ export function strictest(classes: readonly [UpdateClass, ...UpdateClass[]]): Up
   return classes.reduce((a, b) => (SEVERITY.indexOf(a) > SEVERITY.indexOf(b) ? a : b));
 }
 
-/** The schema inside optional, default, readonly and the like, with what `.meta()` says at any of these levels. */
-export function unwrap(schema: ConfigSchema): { readonly inner: z.core.$ZodTypes; readonly meta: ConfigMeta } {
-  let meta: ConfigMeta = {};
+/** The schema inside optional, default, readonly and the like. */
+export function innerOf(schema: ConfigSchema): z.core.$ZodTypes {
   let inner = schema as z.core.$ZodTypes;
-  for (;;) {
+  for (let next = wrapped(inner); next; next = wrapped(inner)) inner = next as z.core.$ZodTypes;
+  return inner;
+}
+
+/** What `.meta()` says about the schema, at any level of its wrappers; the outermost wins. */
+export function metaOf(schema: ConfigSchema): ConfigMeta {
+  let meta: ConfigMeta = {};
+  for (let inner: ConfigSchema | undefined = schema; inner; inner = wrapped(inner as z.core.$ZodTypes))
     meta = { ...(z.globalRegistry.get(inner) as ConfigMeta | undefined), ...meta };
-    const next = wrapped(inner);
-    if (!next) return { inner, meta };
-    inner = next as z.core.$ZodTypes;
-  }
+  return meta;
 }
 
 function wrapped(schema: z.core.$ZodTypes): ConfigSchema | undefined {
@@ -67,7 +70,7 @@ function wrapped(schema: z.core.$ZodTypes): ConfigSchema | undefined {
 
 /** The schemas that a value may meet: the members of a union, each unwrapped, or the schema itself. */
 export function branchesOf(schema: ConfigSchema): z.core.$ZodTypes[] {
-  const { inner } = unwrap(schema);
+  const inner = innerOf(schema);
   const def = defOf(inner);
   if (def.type === 'union') return def.options.flatMap(branchesOf);
   if (def.type === 'intersection') return [def.left, def.right].flatMap(branchesOf);
@@ -109,45 +112,67 @@ export function isStructured(schema: ConfigSchema): boolean {
     .some((def) => def.type === 'object' || def.type === 'record');
 }
 
+const SECRET_NAME = /(?:password|passwd|passphrase|secret|token|credential|api[-_]?key|private[-_]?key|authorization)s?$/i;
+
+/**
+ * Whether a key gives its value away as a secret although no schema says so: it sounds like one, and text or anything
+ * may stand there. A number of tokens is none.
+ */
+export function soundsSecret(key: string | number, schemas: readonly ConfigSchema[]): boolean {
+  if (!SECRET_NAME.test(String(key))) return false;
+  const types = schemas.flatMap(branchesOf).map((branch) => defOf(branch).type);
+  return types.length === 0 || types.some((type) => type === 'string' || type === 'unknown' || type === 'any');
+}
+
 /** The schemas at `path` and what `.meta()` says there, with what it inherits from above. */
 export function lookUp(
   root: ConfigSchema,
   path: ConfigPath,
 ): { readonly schemas: readonly ConfigSchema[]; readonly update: UpdateClass; readonly secret: boolean } {
   let schemas: readonly ConfigSchema[] = [root];
-  let { update = 'restart', secret = false } = unwrap(root).meta;
+  let { update = 'restart', secret = false } = metaOf(root);
   for (const segment of path) {
     schemas = schemas.flatMap((schema) => childrenOf(schema, segment));
-    const metas = schemas.map((schema) => unwrap(schema).meta);
+    const metas = schemas.map(metaOf);
     const [first, ...others] = metas.flatMap((meta) => meta.update ?? []);
     if (first) update = strictest([first, ...others]);
-    secret ||= metas.some((meta) => meta.secret);
+    secret ||= metas.some((meta) => meta.secret) || soundsSecret(segment, schemas);
   }
   return { schemas, update, secret };
 }
 
+/** The keys that may stand here: those that the schema names, and those that a record has in `existing`. */
+export function keysAt(schemas: readonly ConfigSchema[], existing: unknown): ReadonlySet<string> {
+  const keys = new Set(schemas.flatMap(keysOf));
+  if (typeof existing === 'object' && existing !== null && schemas.some(isRecord))
+    for (const name of Object.keys(existing)) keys.add(name);
+  return keys;
+}
+
 /**
  * Every path that can be written: sections and leaves, with a record's names taken from `existing`. A recursive schema
- * is followed as far as `existing` goes.
+ * is followed as far as `existing` goes, and a little further.
  */
 export function* pathsOf(
   schemas: readonly ConfigSchema[],
   existing: unknown,
   above: ConfigPath = [],
 ): Generator<ConfigPath> {
-  const below = (key: string): unknown =>
-    typeof existing === 'object' && existing !== null && Object.hasOwn(existing, key)
-      ? (existing as Record<string, unknown>)[key]
-      : undefined;
   if (above.length > MAX_DEPTH && existing === undefined) return;
-  const names =
-    schemas.some(isRecord) && typeof existing === 'object' && existing !== null ? Object.keys(existing) : [];
-  for (const key of new Set([...schemas.flatMap(keysOf), ...names])) {
+  for (const key of keysAt(schemas, existing)) {
     const path = [...above, key];
     yield path;
     const children = schemas.flatMap((schema) => childrenOf(schema, key));
-    if (children.some(isStructured)) yield* pathsOf(children, below(key), path);
+    if (children.some(isStructured)) yield* pathsOf(children, valueUnder(existing, key), path);
   }
 }
 
-const MAX_DEPTH = 8;
+/** What stands under a key of the value's own. */
+export function valueUnder(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? (value as Record<string, unknown>)[key]
+    : undefined;
+}
+
+/** A schema without values that is deeper than this is taken for a recursive one. */
+export const MAX_DEPTH = 10;

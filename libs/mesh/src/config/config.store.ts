@@ -212,7 +212,7 @@ export class ConfigStore<T extends object = object> {
       if (expectedGeneration !== this.#generation) throw new StaleConfigError(expectedGeneration, this.#generation);
       const next = this.composer.compose(await inputs(this.#composition.inputs), this.snapshot);
       const leaves = diff(this.composer.schema, this.snapshot, next.value);
-      changes = leaves.map((leaf) => displayedChange(this.composer.schema, leaf));
+      changes = Object.freeze(leaves.map((leaf) => displayedChange(this.composer.schema, leaf)));
       this.#refuseRestart(leaves);
       if (options.dryRun) return this.#result('checked', changes);
       if (leaves.length === 0) return this.#adopt(next);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ConfigProblem } from './config.errors.js';
 import type { ConfigLayer } from './config.layers.js';
 import { formatPath, type ConfigPath } from './config.path.js';
-import { branchesOf, defOf, isStructured, lookUp, pathsOf, type ConfigSchema } from './config.schema.js';
+import { branchesOf, childrenOf, defOf, isStructured, keysAt, keysOf, lookUp, MAX_DEPTH, valueUnder, type ConfigSchema } from './config.schema.js';
 import { merge, treeOf } from './config.tree.js';
 import { nearest } from './nearest.js';
 
@@ -23,18 +23,19 @@ export function readEnvironment(
   const problems: ConfigProblem[] = [];
   const names = new Map<string, string>();
   let tree: unknown = {};
-  let known: Map<string, ConfigPath[]> | undefined;
+  let meanings: Map<string, ConfigPath[]> | undefined;
   // Sections given as JSON come before what is inside them, and may bring the names that others refer to.
   const variables = Object.keys(environment)
     .filter((name) => name.startsWith(PREFIX) && name.includes('__') && environment[name] !== undefined)
     .sort((a, b) => a.split('__').length - b.split('__').length || (a < b ? -1 : 1));
 
   for (const variable of variables) {
-    known ??= variablesOf(schema, merge([schema], weaker, tree));
+    const existing = merge([schema], weaker, tree);
+    meanings ??= meaningsOf(variablesOf([schema], existing, variables));
     const source = `environment ${variable}`;
-    const [path, ...others] = known.get(variable) ?? [];
+    const [path, ...others] = meanings.get(variable) ?? [];
     if (path === undefined) {
-      const meant = nearest(variable, known.keys());
+      const meant = nearest(variable, meaningsOf(variablesOf([schema], existing)).keys());
       problems.push({
         path: variable,
         rule: 'leads to no option',
@@ -58,30 +59,51 @@ export function readEnvironment(
     }
     tree = merge([schema], tree, treeOf(path, read.value));
     names.set(formatPath(path), variable);
-    if (schemas.some(isStructured)) known = undefined;
+    if (schemas.some(isStructured)) meanings = undefined;
   }
   return { layer: { kind: 'environment', tree, names }, problems };
 }
 
-/** Every name that the environment may use, with the paths that it may mean. */
-function variablesOf(schema: ConfigSchema, existing: unknown): Map<string, ConfigPath[]> {
-  const variables = new Map<string, ConfigPath[]>();
-  for (const path of pathsOf([schema], existing)) {
-    const name = PREFIX + path.map((key, i) => segmentOf(schema, path.slice(0, i), String(key))).join('__');
-    variables.set(name, [...(variables.get(name) ?? []), path]);
-  }
-  return variables;
+/** A name that the environment may use, with what it means. */
+interface Variable {
+  readonly name: string;
+  readonly path: ConfigPath;
 }
 
-/** `timeoutMs` is an option's key and becomes TIMEOUT_MS; `payments.charge` is a name and becomes PAYMENTS_CHARGE. */
-function segmentOf(schema: ConfigSchema, parent: ConfigPath, key: string): string {
-  const { schemas } = lookUp(schema, parent);
-  const isOption = schemas
-    .flatMap(branchesOf)
-    .map(defOf)
-    .some((def) => def.type === 'object' && Object.hasOwn(def.shape, key));
-  const words = isOption ? key.replace(/([a-z0-9])([A-Z])/g, '$1_$2') : key;
-  return words.toUpperCase().replace(/[^A-Z0-9]/g, '_');
+/** Every name that may be used; with `wanted`, only those on the way to these names. */
+function* variablesOf(
+  schemas: readonly ConfigSchema[],
+  existing: unknown,
+  wanted?: readonly string[],
+  above: Variable = { name: '', path: [] },
+): Generator<Variable> {
+  if (above.path.length > MAX_DEPTH) return;
+  const options = new Set(schemas.flatMap(keysOf));
+  for (const key of keysAt(schemas, existing)) {
+    const segment = options.has(key) ? optionSegment(key) : nameSegment(key);
+    const name = above.name === '' ? PREFIX + segment : `${above.name}__${segment}`;
+    const here = { name, path: [...above.path, key] };
+    yield here;
+    if (wanted && !wanted.some((each) => each.startsWith(`${name}__`))) continue;
+    const children = schemas.flatMap((schema) => childrenOf(schema, key));
+    if (children.some(isStructured)) yield* variablesOf(children, valueUnder(existing, key), wanted, here);
+  }
+}
+
+function meaningsOf(variables: Iterable<Variable>): Map<string, ConfigPath[]> {
+  const meanings = new Map<string, ConfigPath[]>();
+  for (const { name, path } of variables) meanings.set(name, [...(meanings.get(name) ?? []), path]);
+  return meanings;
+}
+
+/** `timeoutMs`, the key of an option, becomes TIMEOUT_MS. */
+function optionSegment(key: string): string {
+  return nameSegment(key.replace(/([a-z0-9])([A-Z])/g, '$1_$2'));
+}
+
+/** `payments.charge`, a name in a record, becomes PAYMENTS_CHARGE. */
+function nameSegment(name: string): string {
+  return name.toUpperCase().replace(/[^A-Z0-9]/g, '_');
 }
 
 /** The reading of `text` that the schema accepts, or the one that gives the clearest error; none for broken JSON. */

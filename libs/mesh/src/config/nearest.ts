@@ -1,6 +1,7 @@
 /** The candidate that a person most likely meant by `word`, or `undefined` when none is close. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
-  const limit = Math.max(1, Math.floor(word.length / 3));
+  // Of a long name, more than a few wrong letters make another name.
+  const limit = Math.min(5, Math.max(1, Math.floor(word.length / 3)));
   let best: string | undefined;
   let bestDistance = limit + 1;
   for (const candidate of candidates) {
