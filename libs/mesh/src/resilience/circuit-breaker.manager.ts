@@ -66,6 +66,11 @@ export class CircuitBreakerManager extends PolicyRunner {
     return this.#policies.get(name) ?? this.#create(name, this.#settingsOf(name));
   }
 
+  /** As {@link policy}, but `undefined` when nothing matches the name: for protections that are there only if asked for. */
+  find(name: string): ResiliencePolicy | undefined {
+    return this.has(name) ? this.policy(name) : undefined;
+  }
+
   /** Whether {@link policy} would find something: configuration, a pattern or a declaration. */
   has(name: string): boolean {
     return this.#policies.has(name) || this.#declared.has(name) || this.#resolver.knows(name);

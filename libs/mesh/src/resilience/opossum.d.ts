@@ -9,6 +9,8 @@ declare module 'opossum' {
   class CircuitBreaker extends EventEmitter {
     static newStatus(options: object): Status;
     constructor(action: () => unknown, options: object);
+    options: object;
+    semaphore: unknown;
     readonly opened: boolean;
     readonly halfOpen: boolean;
     readonly closed: boolean;

@@ -20,57 +20,57 @@ export type Outcome =
   | 'draining'
   | 'fallback';
 
+interface ObserverEngine {
+  readonly clock: Clock;
+  readonly events: MeshEvents;
+  readonly metrics: ResilienceMetrics;
+}
+
 type PolicyEventName = Extract<keyof MeshEventMap, `call.${string}` | `policy.${string}` | `breaker.${string}`>;
 
 /** Tells the outside what one policy does: bound metric handles for every call, events for what is rare. */
 export class PolicyObserver {
-  readonly #counters: Partial<Record<Outcome, Counter>> = {};
+  // Bound when they first count something: most policies only ever succeed.
   #successes: Counter | undefined;
   #durations: Histogram | undefined;
-  #retries: Counter | undefined;
-  #hedges: Counter | undefined;
+  #others: Partial<Record<Outcome, Counter>> | undefined;
   #ring: PolicyEvent[] | undefined;
   #rejections = 0;
-  #rejectionAt = -Infinity;
+  #nextRejectionAt = 0;
 
   constructor(
     private readonly policy: string,
-    private readonly metrics: ResilienceMetrics,
-    private readonly events: MeshEvents,
-    private readonly clock: Clock,
+    private readonly engine: ObserverEngine,
   ) {}
 
-  countSuccess(): void {
-    (this.#successes ??= this.metrics.calls.with({ policy: this.policy, outcome: 'success' })).inc();
-  }
-
   count(outcome: Outcome): void {
-    if (outcome === 'success') this.countSuccess();
-    else (this.#counters[outcome] ??= this.metrics.calls.with({ policy: this.policy, outcome })).inc();
+    const { calls } = this.engine.metrics;
+    if (outcome === 'success') (this.#successes ??= calls.with({ policy: this.policy, outcome })).inc();
+    else ((this.#others ??= {})[outcome] ??= calls.with({ policy: this.policy, outcome })).inc();
   }
 
   /** Only functions that ran have a duration: refusals would hide a slow callee behind their zeros. */
   observeDuration(ms: number): void {
-    (this.#durations ??= this.metrics.durations.with({ policy: this.policy })).observe(ms / 1_000);
+    (this.#durations ??= this.engine.metrics.durations.with({ policy: this.policy })).observe(ms / 1_000);
   }
 
   countRetry(): void {
-    (this.#retries ??= this.metrics.retries.with({ policy: this.policy })).inc();
+    this.engine.metrics.retries.with({ policy: this.policy }).inc();
   }
 
   countHedge(): void {
-    (this.#hedges ??= this.metrics.hedges.with({ policy: this.policy })).inc();
+    this.engine.metrics.hedges.with({ policy: this.policy }).inc();
   }
 
   countTransition(from: string, to: string): void {
-    this.metrics.transitions.with({ policy: this.policy, from, to }).inc();
+    this.engine.metrics.transitions.with({ policy: this.policy, from, to }).inc();
   }
 
   /** Tells of refused calls once a second, not once a call. */
   rejected(outcome: Outcome, key: string | undefined, now: number): void {
     this.#rejections++;
-    if (now - this.#rejectionAt < REJECTION_SAMPLE_MS) return;
-    this.#rejectionAt = now;
+    if (now < this.#nextRejectionAt) return;
+    this.#nextRejectionAt = now + REJECTION_SAMPLE_MS;
     const count = this.#rejections;
     this.#rejections = 0;
     this.emit('call.rejected', { policy: this.policy, outcome, count, ...(key !== undefined && { key }) });
@@ -79,8 +79,8 @@ export class PolicyObserver {
   emit<N extends PolicyEventName>(name: N, event: MeshEventMap[N]): void {
     const ring = (this.#ring ??= []);
     if (ring.length === EVENT_RING_SIZE) ring.shift();
-    ring.push({ at: this.clock.now(), name, event });
-    this.events.emit(name, event);
+    ring.push({ at: this.engine.clock.now(), name, event });
+    this.engine.events.emit(name, event);
   }
 
   /** The last hundred events, oldest first. */

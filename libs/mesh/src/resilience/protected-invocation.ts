@@ -1,4 +1,4 @@
-import { isObservable } from 'rxjs';
+import { defer, isObservable } from 'rxjs';
 import type { Invocation } from '../core/method-advice.js';
 import type { ExecuteOptions } from '../core/policy.port.js';
 import { observeThrough, type StreamSuccess, toObservable } from './observable-call.js';
@@ -20,7 +20,17 @@ export function protectedInvocation(
   next: Invocation,
   { optionsOf, kind, success, syncPasses = false }: InvocationOptions,
 ): Invocation {
-  const asPromise: Invocation = (self, args) => policy.execute(() => next(self, args), optionsOf(args));
+  // What fails before the call - a key that can't be made - fails as the call would.
+  const execute = (args: readonly unknown[], work: () => unknown): Promise<unknown> => {
+    let options: ExecuteOptions;
+    try {
+      options = optionsOf(args);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return policy.execute(work, options);
+  };
+  const asPromise: Invocation = (self, args) => execute(args, () => next(self, args));
   const asObservable = (self: object, args: readonly unknown[], first?: unknown): unknown => {
     let ready = first;
     const start = () => {
@@ -28,7 +38,7 @@ export function protectedInvocation(
       ready = undefined;
       return toObservable(result);
     };
-    return observeThrough(policy, start, { ...optionsOf(args), ...(success && { success }) });
+    return defer(() => observeThrough(policy, start, { ...optionsOf(args), ...(success && { success }) }));
   };
   if (kind === 'promise') return asPromise;
   if (kind === 'observable') return (self, args) => asObservable(self, args);
@@ -39,7 +49,7 @@ export function protectedInvocation(
     if (learned) return learned(self, args);
     let result: unknown;
     let refusedSoFar = false;
-    const call = policy.execute(() => {
+    const call = execute(args, () => {
       result = next(self, args);
       if (isObservable(result)) {
         learned = (...again) => asObservable(...again);
@@ -49,7 +59,7 @@ export function protectedInvocation(
       }
       learned = syncPasses && !isThenable(result) ? next : asPromise;
       return result;
-    }, optionsOf(args));
+    });
     refusedSoFar = true;
 
     if (learned === asPromise) return call;

@@ -42,7 +42,7 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
     readonly engine: ResilienceEngine,
     settings: PolicySettings,
   ) {
-    this.observer = new PolicyObserver(name, engine.metrics, engine.events, engine.clock);
+    this.observer = new PolicyObserver(name, engine);
     this.configure(settings);
   }
 

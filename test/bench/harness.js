@@ -1,0 +1,75 @@
+// A small benchmark harness. Contenders take turns in one process, in rotating order; a ratio is taken inside each round,
+// and the median of the rounds is what counts: on a shared machine nanoseconds drift, ratios hold.
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+
+/** The library as built: `npm run build:lib`, or MESH_DIST for a build elsewhere. */
+export const dist = new URL(`${process.env.MESH_DIST ?? '../../libs/mesh/dist'}/`, import.meta.url);
+export const load = (path) => import(new URL(path, dist).href);
+
+const timed = async (contender, calls) => {
+  const from = process.hrtime.bigint();
+  await contender.run(calls);
+  return Number(process.hrtime.bigint() - from) / calls;
+};
+
+/** Bytes allocated by one call, as heap growth without a collection in between. */
+async function allocated(contender, calls = 2_000) {
+  await contender.run(calls);
+  const samples = [];
+  for (let sample = 0; sample < 5; sample++) {
+    globalThis.gc();
+    const before = process.memoryUsage().heapUsed;
+    await contender.run(calls);
+    samples.push((process.memoryUsage().heapUsed - before) / calls);
+  }
+  return median(samples);
+}
+
+/**
+ * Measures `contenders` ({ name, run(calls) }) against the first of them. `run` does `calls` calls one after another in a
+ * loop of its own: a shared loop would measure how the engine copes with many shapes in one place.
+ */
+export async function race(contenders, { rounds = Number(process.env.BENCH_ROUNDS ?? 21), roundMs = 15 } = {}) {
+  const entries = [];
+  for (const contender of contenders) {
+    for (let warmUp = 0; warmUp < 20; warmUp++) await timed(contender, 2_000);
+    const calls = Math.max(20, Math.floor((roundMs * 1e6) / (await timed(contender, 2_000))));
+    entries.push({ contender, calls, ns: [], ratios: [] });
+  }
+  for (let round = 0; round < rounds; round++) {
+    const results = new Map();
+    for (let turn = 0; turn < entries.length; turn++) {
+      const entry = entries[(round + turn) % entries.length];
+      const ns = await timed(entry.contender, entry.calls);
+      results.set(entry, ns);
+    }
+    for (const [entry, ns] of results) {
+      entry.ns.push(ns);
+      entry.ratios.push(results.get(entries[0]) === undefined ? NaN : ns / results.get(entries[0]));
+    }
+  }
+  const rows = [];
+  for (const { contender, ns, ratios } of entries)
+    rows.push({ name: contender.name, ns: median(ns), ratio: median(ratios), bytes: await allocated(contender) });
+  return rows;
+}
+
+export function print(title, rows) {
+  console.log(`\n${title}`);
+  for (const { name, ns, ratio, bytes } of rows)
+    console.log(
+      `  ${name.padEnd(52)} ${ns.toFixed(0).padStart(9)} ns ${ratio.toFixed(2).padStart(8)} x ${bytes.toFixed(0).padStart(8)} B`,
+    );
+}
+
+const failed = [];
+
+/** States one goal and whether it was reached; the process ends with 1 when one was not. */
+export function goal(text, value, limit, unit = '') {
+  const ok = value <= limit;
+  if (!ok) failed.push(text);
+  process.exitCode = failed.length === 0 ? 0 : 1;
+  console.log(`  ${ok ? 'reached' : 'MISSED '} ${text}: ${value.toFixed(2)}${unit} (at most ${limit}${unit})`);
+}
+
+export const rowOf = (rows, name) => rows.find((row) => row.name === name);

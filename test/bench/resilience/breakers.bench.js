@@ -1,0 +1,83 @@
+// Ten thousand breakers in one process: heap, time to create and to close, timers, and what they cost when idle.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { goal } from '../harness.js';
+import { createManager } from './engine.js';
+
+const COUNT = 10_000;
+const CALLS = 20;
+const IDLE_MS = Number(process.env.BENCH_IDLE_MS ?? 5_000);
+const action = async () => 1;
+const failing = async () => {
+  throw new Error('callee down');
+};
+
+const heap = () => {
+  for (let i = 0; i < 3; i++) globalThis.gc();
+  return process.memoryUsage().heapUsed;
+};
+const timers = () => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
+
+async function idleCpu() {
+  const before = process.cpuUsage();
+  await sleep(IDLE_MS);
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 10 / IDLE_MS;
+}
+
+/** The policies differ only in name, and only `p0` warms the code up. */
+async function measure(title, create) {
+  const before = heap();
+  const from = performance.now();
+  const { manager, policies } = create();
+  const createdMs = performance.now() - from;
+  for (let call = 0; call < CALLS; call++) for (const run of policies) await run(action);
+  const healthy = (heap() - before) / COUNT;
+  const cpu = await idleCpu();
+  const timersNow = timers();
+  for (const run of policies) await run(failing).catch(() => undefined);
+  const failed = (heap() - before) / COUNT;
+  const closing = performance.now();
+  manager.dispose();
+  const closedMs = performance.now() - closing;
+  console.log(
+    `\n${title}\n  heap ${healthy.toFixed(0)} B each, ${failed.toFixed(0)} B after a failure; created in ${createdMs.toFixed(0)} ms, closed in ${closedMs.toFixed(1)} ms; idle CPU ${cpu.toFixed(2)} %; timers ${timersNow}`,
+  );
+  goal('heap while it never failed', healthy, 1_024, ' B');
+  goal('heap after a failure', failed, 3_072, ' B');
+  goal('created in', createdMs, 150, ' ms');
+  goal('closed in', closedMs, 50, ' ms');
+  goal('timers of all together', timersNow, 1);
+  return cpu;
+}
+
+const options = { retry: false, circuitBreaker: {} };
+const warm = createManager({ 'p*': options });
+for (let i = 0; i < 2_000; i++)
+  await warm
+    .policy(`p${i % 50}`)
+    .execute(i % 2 ? action : failing)
+    .catch(() => undefined);
+warm.dispose();
+const empty = await idleCpu();
+
+const busy = [
+  await measure('10,000 keyed breakers of one policy', () => {
+    const manager = createManager({ p: { ...options, circuitBreaker: { maxKeys: COUNT } } });
+    const policy = manager.policy('p');
+    const policies = Array.from({ length: COUNT }, (_, i) => {
+      const key = `tenant-${i}`;
+      manager.breaker('p', key);
+      return (work) => policy.execute(work, { key });
+    });
+    return { manager, policies };
+  }),
+  await measure('10,000 policies with a breaker each, with metrics', () => {
+    const manager = createManager({ 'p*': options }, { maxSeriesPerMetric: 100_000 });
+    const policies = Array.from({ length: COUNT }, (_, i) => {
+      const policy = manager.policy(`p${i}`);
+      return (work) => policy.execute(work);
+    });
+    return { manager, policies };
+  }),
+];
+goal('idle CPU above an empty process', Math.max(...busy) - empty, 0.5, ' points');
