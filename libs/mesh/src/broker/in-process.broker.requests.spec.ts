@@ -292,6 +292,7 @@ describe('draining requests', () => {
     broker.stop();
     await clock.advance(0);
     expect(request.outcome).toBeInstanceOf(RequestTimeoutError);
+    expect((request.outcome as Error).message).toContain('within 500 ms');
     expect(clock.pendingTimers).toBe(0);
   });
 

@@ -210,7 +210,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   }
 
   get #isIdle(): boolean {
-    if (!this.#desk.isIdle) return false;
+    if (this.#desk.inFlight > 0) return false;
     for (const subscription of this.#bus.subscriptions) {
       if (subscription.running.size > 0 || (this.#consuming && subscription.queued > 0)) return false;
     }

@@ -1,3 +1,4 @@
+import { isObservable, lastValueFrom } from 'rxjs';
 import type { RequestMessage, RequestOptions } from '../core/broker.port.js';
 import type { CallContext, CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
@@ -9,7 +10,6 @@ import type { Attempt, Policy } from '../core/policy.port.js';
 import { NoResponderError, OverloadedError, PayloadError, RequestTimeoutError } from './broker.errors.js';
 import { UNSERVED, type BrokerMetrics } from './broker.metrics.js';
 import type { BrokerOptions } from './broker.options.js';
-import { handlerResult } from './handler-result.js';
 import {
   RequestExchange,
   type ExchangeTable,
@@ -45,8 +45,6 @@ export class RequestDesk implements ExchangeTable {
   readonly #routes = new Map<string, RequestRoute>();
   // Handlers that nobody waits for any more; the others are found in the timeouts.
   readonly #overdue = new Set<RequestExchange>();
-  // Under a policy an attempt may time out, and its handler outlive the whole request.
-  readonly #attempts = new Map<Running, RequestExchange>();
   // A random id for each request costs as much as half of the rest.
   readonly #idPrefix: string;
   #idCount = 0;
@@ -70,13 +68,7 @@ export class RequestDesk implements ExchangeTable {
   }
 
   get running(): readonly Running[] {
-    const waitedFor = new Set([...this.timeouts, ...this.#overdue]);
-    const orphans = [...this.#attempts].filter(([, exchange]) => !waitedFor.has(exchange)).map(([running]) => running);
-    return [...waitedFor, ...orphans];
-  }
-
-  get isIdle(): boolean {
-    return this.#inFlight === 0 && this.#attempts.size === 0;
+    return [...this.timeouts, ...this.#overdue];
   }
 
   /** Requests that ended, well or not, since the beginning. */
@@ -184,13 +176,12 @@ export class RequestDesk implements ExchangeTable {
   #callUnderPolicy(policy: Policy, call: RequestCall, exchange: RequestExchange): Promise<unknown> {
     const { signal, idempotent } = call.options;
     const attempt = async (handle: Attempt): Promise<unknown> => {
-      const running: Running = { name: call.route.key, startedAt: this.clock.monotonic() };
-      this.#attempts.set(running, exchange);
+      exchange.beginAttempt();
       try {
-        return await handlerResult(this.#call(call, handle));
+        const value = await this.#call(call, handle);
+        return isObservable(value) ? await lastValueFrom(value, { defaultValue: undefined }) : value;
       } finally {
-        this.#attempts.delete(running);
-        this.#parts.onIdle();
+        exchange.end();
       }
     };
     return policy.execute(attempt, {

@@ -43,9 +43,9 @@ export interface Running {
 export interface ExchangeTable {
   readonly clock: Clock;
   readonly timeouts: TimeoutList<RequestExchange>;
-  /** The caller was told that it waits no longer, while the handler still runs. */
+  /** The caller has its answer, or waits no longer, while a handler still runs. */
   onAbandoned(exchange: RequestExchange): void;
-  /** Caller and handler are both done. */
+  /** The caller has its answer and no handler runs. */
   onFinished(exchange: RequestExchange): void;
 }
 
@@ -55,6 +55,8 @@ export class RequestExchange extends Expiring implements Running {
   readonly #call: RequestCall;
   readonly #caller: PromiseWithResolvers<unknown>;
   #abort: { readonly signal: AbortSignal; readonly listener: () => void } | undefined = undefined;
+  // What has to end before the exchange is over: the answer, and the attempts that a policy makes for it.
+  #open = 1;
   #settled = false;
   #givenUp: { readonly reason: unknown } | undefined = undefined;
   #handlerAbort: AbortController | undefined = undefined;
@@ -111,13 +113,26 @@ export class RequestExchange extends Expiring implements Running {
       this.#settle();
       this.#caller.reject(error);
     }
-    this.#table.onFinished(this);
+    this.end();
+  }
+
+  /** A policy begins an attempt, which may outlive the answer. */
+  beginAttempt(): void {
+    this.#open++;
+  }
+
+  /** An attempt, or the answer itself, has ended. */
+  end(): void {
+    if (--this.#open === 0) this.#table.onFinished(this);
+    else if (this.#settled) this.#table.onAbandoned(this);
   }
 
   override expire(): void {
-    const { route, timeoutMs } = this.#call;
+    const { route, startedAt, timeoutMs } = this.#call;
     route.metrics.timedOut.inc();
-    this.#giveUp(new RequestTimeoutError(route.key, timeoutMs));
+    // A broker that stops ends it before its time.
+    const waitedMs = Math.min(timeoutMs, this.#table.clock.monotonic() - startedAt);
+    this.#giveUp(new RequestTimeoutError(route.key, Math.round(waitedMs)));
   }
 
   #answer(value: unknown): void {
@@ -127,7 +142,7 @@ export class RequestExchange extends Expiring implements Running {
       this.#settle();
       this.#caller.resolve(value);
     }
-    this.#table.onFinished(this);
+    this.end();
   }
 
   #giveUp(reason: unknown): void {
@@ -138,7 +153,7 @@ export class RequestExchange extends Expiring implements Running {
     this.#handlerAbort?.abort(reason);
     if (!this.#stream) return;
     this.#stream.unsubscribe();
-    this.#table.onFinished(this);
+    this.end();
   }
 
   #settle(): void {
@@ -150,7 +165,7 @@ export class RequestExchange extends Expiring implements Running {
   }
 
   #followStream(stream: Observable<unknown>): void {
-    if (this.#settled) return this.#table.onFinished(this);
+    if (this.#settled) return this.end();
     let last: unknown;
     this.#stream = stream.subscribe({
       next: (value) => {

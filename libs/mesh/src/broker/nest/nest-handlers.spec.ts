@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import {
   BadRequestException,
   type CallHandler,
@@ -382,4 +383,17 @@ it("knows Nest's metadata keys", () => {
   expect(ourConstants.PATTERN_TRANSPORT).toBe(nestConstants.TRANSPORT_METADATA);
   expect(ourConstants.PARAM_ARGS).toBe(nestConstants.PARAM_ARGS_METADATA);
   expect(ourConstants.EVENT_HANDLER).toBe(PatternHandler.EVENT);
+});
+
+it('loads @nestjs/microservices only for applications that have handlers', () => {
+  const folder = new URL('../', import.meta.url);
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => !file.endsWith('.spec.ts'));
+  const loading = files.filter(
+    (file) =>
+      file.endsWith('.ts') &&
+      /^import (?!type ).*from '(@nestjs\/microservices|\.\/bind-controllers\.js|\.\/mesh\.strategy\.js)/m.test(
+        readFileSync(new URL(file, folder), 'utf8'),
+      ),
+  );
+  expect(loading.sort()).toEqual(['nest/bind-controllers.ts', 'nest/mesh.strategy.ts']);
 });
