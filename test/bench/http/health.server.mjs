@@ -9,7 +9,7 @@ import { HealthCheckService, HealthIndicatorService, TerminusModule } from '@nes
 
 const [kind, count] = [process.argv[2], Number(process.argv[3])];
 const names = Array.from({ length: count }, (_, i) => `dependency-${i}`);
-const dist = process.env.MESH_DIST ?? new URL('../../../libs/mesh/dist/', import.meta.url).href;
+const dist = new URL(`${process.env.MESH_DIST ?? '../../../libs/mesh/dist'}/`, import.meta.url);
 
 const servers = {
   /** Terminus as its documentation shows it: every probe asks every indicator, and each answers at once. */

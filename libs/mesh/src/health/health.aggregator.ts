@@ -31,6 +31,7 @@ import { maskText, toReport } from './health-report.js';
 import { HealthSources } from './health.sources.js';
 
 const BUILT_IN_GROUPS: readonly HealthGroup[] = ['live', 'ready', 'startup'];
+
 export interface HealthAggregatorDeps {
   readonly clock: Clock;
   readonly ids: Ids;
