@@ -13,7 +13,7 @@ export interface StopContext extends ComponentContext {
 
 /** Where a component is in its life. `degraded`: optional, not up, and retried in the background. */
 export type ComponentState =
-  'registered' | 'starting' | 'running' | 'degraded' | 'draining' | 'stopping' | 'stopped' | 'failed';
+  'registered' | 'starting' | 'running' | 'degraded' | 'draining' | 'drained' | 'stopping' | 'stopped' | 'failed';
 
 /** How long each step may take, in milliseconds. What is not set follows the lifecycle's options. */
 export interface ComponentTimeouts {
@@ -39,7 +39,10 @@ export interface MeshComponent {
   readonly criticality?: 'required' | 'optional';
   readonly timeouts?: ComponentTimeouts;
   start?(context: ComponentContext): Promise<void> | void;
-  /** Takes no new work and waits for what runs; everything it depends on is still up. */
+  /**
+   * Takes no new work from outside and waits for what runs; everything it depends on is still up. Between the end of the
+   * drain and `stop` the application's own shutdown hooks run: what they ask for is still served.
+   */
   drain?(context: StopContext): Promise<void> | void;
   /** Idempotent, and safe when never started. */
   stop?(context: StopContext): Promise<void> | void;

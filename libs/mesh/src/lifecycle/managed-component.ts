@@ -118,7 +118,9 @@ export class ManagedComponent implements GraphNode {
     if (this.#state !== 'running' || !this.component.drain) return true;
     this.#enter('draining');
     const limitMs = this.component.timeouts?.drainMs ?? this.#deps.options.current.shutdown.drainMs;
-    return this.#end('drain', budget.clip(limitMs), signal, (context) => this.component.drain?.(context), 'shutdown');
+    const ok = await this.#end('drain', budget.clip(limitMs), signal, (c) => this.component.drain?.(c), 'shutdown');
+    this.#enter('drained');
+    return ok;
   }
 
   /** Stops what has begun, once. Resolves whether it went well. */

@@ -219,6 +219,7 @@ describe('shutdown', () => {
     bench.noteEvents('lifecycle.overrun', ({ phase, hanging }) => `overrun in ${phase}: ${hanging.join()}`);
     const overruns: number[] = [];
     bench.lifecycle.onOverrun(({ totalMs }) => overruns.push(totalMs));
+    bench.lifecycle.register(bench.component('broker', { drain: 10 }), 'mesh');
     await boot(bench);
     void bench.lifecycle.onEdgeDestroy();
     await bench.clock.advance(60_000);

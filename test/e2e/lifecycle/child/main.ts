@@ -99,8 +99,10 @@ class Hooks implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy {
 
   async onModuleDestroy(): Promise<void> {
     say('destroy');
-    await this.broker.publish('bye', 'onModuleDestroy');
-    say('published');
+    await this.broker.publish('bye', 'onModuleDestroy').then(
+      () => say('published'),
+      (error: Error) => say(error.message),
+    );
     if (spec.hang === 'onModuleDestroy') await new Promise(() => undefined);
   }
 }
