@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { isMeshError } from '../core/mesh.error.js';
+import { importYaml } from './yaml.adapter.js';
 import { loadConfig, type LoadConfigOptions } from './config.loader.js';
 
 const policy = z.strictObject({
@@ -203,6 +204,24 @@ describe('file', () => {
     expect(snapshot.cache).toEqual({ ttlMs: 4 });
   });
 
+  it('says where it is broken', async () => {
+    const env = await write('mesh.json', '{\n "cache": {"ttlMs": 5\n "x"');
+    expect(await messageOf(load({ service }, env))).toContain('must be valid JSON, and is not at line 3 column 2');
+  });
+
+  it('may name its JSON Schema', async () => {
+    await load({ service }, await write('mesh.json', '{"$schema":"./schema.json"}'));
+  });
+
+  it('must hold an object', async () => {
+    expect(await messageOf(load({ service }, await write('mesh.json', '[]')))).toContain('must hold an object at the top');
+  });
+
+  it('names the package that a YAML file needs', async () => {
+    const yaml = () => importYaml(() => Promise.reject(new Error('not found')));
+    expect(await messageOf(load({ service }, await write('mesh.yaml', ''), { yaml }))).toContain('npm install yaml');
+  });
+
   it('names the file that is missing', async () => {
     const path = join(folder, 'none.json');
     expect(await messageOf(load({ service }, { MESH_CONFIG_FILE: path }))).toContain(
@@ -212,7 +231,7 @@ describe('file', () => {
 
   it('does not quote the text of a file that is broken', async () => {
     const message = await messageOf(load({ service }, await write('mesh.json', '{ "password": hunter2 }')));
-    expect(message).toContain('must be valid JSON');
+    expect(message).toContain('must be valid JSON (from file');
     expect(message).not.toContain('hunter2');
   });
 });

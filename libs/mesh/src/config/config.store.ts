@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { SystemClock, type Clock } from '../core/clock.js';
 import { SettableOptions, type LiveOptions, type OptionsChange } from '../core/live-options.js';
 import { MeshError } from '../core/mesh.error.js';
@@ -9,6 +8,7 @@ import { diff, displayedChange, type LeafChange } from './config.diff.js';
 import { ConfigRolledBackError, InvalidConfigError, RestartRequiredError, StaleConfigError } from './config.errors.js';
 import { explain, explainAll, type ConfigExplanation } from './config.explanation.js';
 import { ConfigHistory, type ConfigGeneration } from './config.history.js';
+import { configJsonSchema } from './config.json-schema.js';
 import type { ConfigLayer } from './config.layers.js';
 import type { ConfigParticipant, HealthWatch } from './config.participant.js';
 import { formatPath } from './config.path.js';
@@ -121,9 +121,9 @@ export class ConfigStore<T extends object = object> {
     return explainAll(this.composer.schema, this.#composition);
   }
 
-  /** JSON Schema (draft 2020-12) of what may be written, for editors and forms. */
+  /** What a configuration file may hold, as JSON Schema: for editors and forms. */
   jsonSchema(): Readonly<Record<string, unknown>> {
-    return z.toJSONSchema(this.composer.schema, { io: 'input', unrepresentable: 'any' });
+    return configJsonSchema(this.composer.schema);
   }
 
   /** Takes part in updates from now on, after those that joined before. Returns the function that leaves. */

@@ -25,7 +25,9 @@ export class ConfigFile {
   async parse(text: string): Promise<ConfigLayer> {
     const tree = await this.#parse(text);
     if (!isTree(tree)) throw this.#invalid('must hold an object at the top');
-    return { kind: 'file', name: this.path, tree };
+    // Tells editors where the JSON Schema is, and is no option.
+    const { $schema: _, ...options } = tree;
+    return { kind: 'file', name: this.path, tree: options };
   }
 
   async #parse(text: string): Promise<unknown> {
@@ -35,7 +37,7 @@ export class ConfigFile {
     try {
       return parse(text) as unknown;
     } catch (error) {
-      throw this.#invalid(`must be valid ${isYaml ? 'YAML' : 'JSON'}: ${reasonOf(error)}`);
+      throw this.#invalid(`must be valid ${isYaml ? 'YAML' : 'JSON'}${placeOf(error)}`);
     }
   }
 
@@ -44,8 +46,8 @@ export class ConfigFile {
   }
 }
 
-/** The parser's first line, up to where it quotes the text: that may hold a secret. */
-function reasonOf(error: unknown): string {
-  const line = error instanceof Error ? error.message.split('\n', 1)[0]! : String(error);
-  return line.replace(/,? (?:\.\.\.)?["'].*$/s, '').replace(/:$/, '');
+/** Where the parser stopped; the rest of its message quotes the text, which may hold a secret. */
+function placeOf(error: unknown): string {
+  const place = /line \d+,? column \d+/.exec(String(error))?.[0];
+  return place === undefined ? '' : `, and is not at ${place}`;
 }
