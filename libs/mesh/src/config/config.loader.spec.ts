@@ -204,6 +204,16 @@ describe('file', () => {
     expect(snapshot.cache).toEqual({ ttlMs: 4 });
   });
 
+  it('may be YAML', async () => {
+    const env = await write('mesh.yaml', 'cache:\n  ttlMs: 4\nresilience:\n  policies:\n    payments.charge: { timeoutMs: 5 }\n');
+    const { snapshot } = await load({ service }, env);
+    expect(snapshot.cache).toEqual({ ttlMs: 4 });
+    expect(snapshot.resilience.policies['payments.charge']?.timeoutMs).toBe(5);
+    const message = await messageOf(load({ service }, await write('broken.yaml', 'a:\n  password: "hunter2\n')));
+    expect(message).toMatch(/must be valid YAML, and is not at line \d+, column \d+/);
+    expect(message).not.toContain('hunter2');
+  });
+
   it('says where it is broken', async () => {
     const env = await write('mesh.json', '{\n "cache": {"ttlMs": 5\n "x"');
     expect(await messageOf(load({ service }, env))).toContain('must be valid JSON, and is not at line 3 column 2');
