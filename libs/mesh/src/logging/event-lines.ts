@@ -18,6 +18,73 @@ const LINES: LineMakers = {
     message: `Circuit "${key === undefined ? policy : `${policy}[${key}]`}" went from ${from} to ${to}: ${reason}`,
     key: `${policy} ${key ?? ''} ${from} ${to}`,
   }),
+  // What calls meet comes at the rate of the calls: one line a window each, with the number of the others.
+  'call.rejected': ({ policy, outcome, count }) => ({
+    level: 'warn',
+    message: `Policy "${policy}" refused ${count} calls: ${outcome}`,
+    key: `${policy} ${outcome}`,
+  }),
+  'call.retry': ({ policy, attempt, delayMs, error }) => ({
+    level: 'debug',
+    message: `Policy "${policy}" repeats attempt ${attempt} in ${ms(delayMs)}: ${messageOf(error)}`,
+    key: policy,
+  }),
+  'call.retry-budget-exhausted': ({ policy }) => ({
+    level: 'warn',
+    message: `Policy "${policy}" has used up its retry budget; failures are final`,
+    key: policy,
+  }),
+  'call.hedge': ({ policy, afterMs }) => ({
+    level: 'debug',
+    message: `Policy "${policy}" sent another attempt after ${ms(afterMs)}`,
+    key: policy,
+  }),
+  'call.timeout': ({ policy, afterMs }) => ({
+    level: 'warn',
+    message: `Policy "${policy}" gave up an attempt after ${ms(afterMs)}`,
+    key: policy,
+  }),
+  'call.late': ({ policy, afterMs, failed }) => ({
+    level: 'debug',
+    message: `An attempt of "${policy}" ${failed ? 'failed' : 'succeeded'} after ${ms(afterMs)}, when nobody waited any more`,
+    key: policy,
+  }),
+  'call.fallback': ({ policy, error }) => ({
+    level: 'warn',
+    message: `Policy "${policy}" answered with its fallback: ${messageOf(error)}`,
+    key: `${policy} ${nameOf(error)}`,
+  }),
+  'policy.predicate-failed': ({ policy, predicate, error }) => ({
+    level: 'error',
+    message: `Predicate ${predicate} of policy "${policy}" threw: ${messageOf(error)}`,
+    key: `${policy} ${predicate}`,
+  }),
+  'policy.changed': ({ policy, changes }) => ({
+    level: 'info',
+    message: `Policy "${policy}" changed: ${changes.map(({ path }) => path).join(', ')}`,
+  }),
+  'policy.rejected': ({ policy, error }) => ({
+    level: 'error',
+    message: `Policy "${policy}" keeps its old options: ${messageOf(error)}`,
+  }),
+  'config.changed': ({ generation, source, changes }) => ({
+    level: 'info',
+    message: `Configuration ${generation} is in force (${source}): ${changes.map(({ path }) => path).join(', ')}`,
+  }),
+  'config.rejected': ({ generation, source, reason }) => ({
+    level: 'warn',
+    message: `A change of the configuration (${source}) was refused, ${generation} stays in force: ${reason}`,
+    key: `${source} ${reason}`,
+  }),
+  'config.rolled-back': ({ generation, source, reason }) => ({
+    level: 'error',
+    message: `The configuration (${source}) was taken back, ${generation} is in force: ${reason}`,
+  }),
+  'cache.second-tier': ({ state, reason }) => ({
+    level: state === 'up' ? 'info' : 'warn',
+    message: `The second tier of the cache is ${state}: ${reason}`,
+    key: state,
+  }),
   'lifecycle.step': ({ component, step, outcome, durationMs, error }) =>
     outcome === 'ok'
       ? { level: 'info', message: `Component "${component}" finished ${step} in ${ms(durationMs)}` }
@@ -84,11 +151,14 @@ const LINES: LineMakers = {
   }),
 };
 
-/** The line for an event; one that nobody described is written with its name, as an error when it carries one. */
+/**
+ * The line for an event. One that nobody described is written by its name, as an error when it carries one; it may come
+ * at any rate, so those of one name are repeats of each other.
+ */
 export function eventLine<N extends MeshEventName>(name: N, event: MeshEventMap[N]): EventLine {
   const { error, ...rest } = event as { readonly error?: unknown };
   const make = LINES[name] as ((event: MeshEventMap[N]) => Omit<EventLine, 'fields'>) | undefined;
-  const line = make?.(event) ?? { level: error === undefined ? 'info' : 'error', message: name };
+  const line = make?.(event) ?? { level: error === undefined ? 'info' : 'error', message: name, key: '' };
   return { ...line, fields: { event: name, ...rest, ...(error !== undefined && { err: error }) } };
 }
 

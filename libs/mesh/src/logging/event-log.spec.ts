@@ -97,6 +97,20 @@ describe('EventLog', () => {
     expect(lines).toHaveLength(5);
   });
 
+  it('writes one line a window for what calls meet in an outage, and for events that it does not know', () => {
+    const { events, lines } = setup();
+    for (let i = 0; i < 3_000; i++) {
+      events.emit('call.timeout', { policy: 'pay', attempt: 1, afterMs: 800 });
+      events.emit('call.fallback', { policy: 'pay', error: new Error(`no ${i}`) });
+      events.emit('no.such' as never, { i } as never);
+    }
+    expect(lines.map(({ message }) => message)).toEqual([
+      'Policy "pay" gave up an attempt after 800 ms',
+      'Policy "pay" answered with its fallback: no 0',
+      'no.such',
+    ]);
+  });
+
   it('writes every event with a window of 0', () => {
     const { fail, lines, clock } = setup({ repeatWindowMs: 0 });
     fail();
