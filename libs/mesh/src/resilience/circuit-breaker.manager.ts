@@ -3,6 +3,7 @@ import type { HealthReport } from '../core/health.port.js';
 import type { LiveOptions } from '../core/live-options.js';
 import { PolicyRunner } from '../core/policy.port.js';
 import type { BreakerControl, CircuitBreaker } from './circuit-breaker.js';
+import { invalidValues } from './declaration-check.js';
 import type { BreakerSnapshot, PolicyDescription } from './policy-description.js';
 import type { LayeredPolicy } from './policy-layers.js';
 import { type Declared, PolicyResolver } from './policy-resolver.js';
@@ -35,7 +36,7 @@ export class CircuitBreakerManager extends PolicyRunner {
     super();
     this.#options = options;
     this.#engine = new ResilienceEngine(deps);
-    this.#resolver = new PolicyResolver(options.current);
+    this.#resolver = new PolicyResolver(options.current, this.#declared);
     this.#stop = [
       options.onChange((next) => this.#onChange(next)),
       deps.metrics.onCollect(() => this.#collectStates()),
@@ -47,6 +48,9 @@ export class CircuitBreakerManager extends PolicyRunner {
    * @throws {MeshConfigError} when the name is already declared with other values, or the values can't work together.
    */
   declare(name: string, declaration: PolicyDeclaration, origin: string): ResiliencePolicy {
+    const problems = invalidValues(declaration);
+    if (problems.length > 0)
+      throw new MeshConfigError(`Policy "${name}", declared by ${origin}, is wrong: ${problems.join('; ')}.`, { name });
     const existing = this.#declared.get(name);
     if (existing && !sameDeclaration(existing.declaration, declaration))
       throw new MeshConfigError(
@@ -189,7 +193,7 @@ export class CircuitBreakerManager extends PolicyRunner {
 
   #onChange(next: ResilienceOptions): void {
     const before = this.#resolver;
-    this.#resolver = new PolicyResolver(next);
+    this.#resolver = new PolicyResolver(next, this.#declared);
     this.#ofPattern.clear();
     for (const [name, policy] of this.#policies) this.#reconfigure(policy, before, this.#declared.get(name));
   }

@@ -18,7 +18,10 @@ export interface Declared {
 export class PolicyResolver {
   readonly #patterns: readonly { readonly pattern: string; readonly regex: RegExp }[];
 
-  constructor(private readonly options: ResilienceOptions) {
+  constructor(
+    private readonly options: ResilienceOptions,
+    private readonly declared: ReadonlyMap<string, Declared>,
+  ) {
     this.#patterns = Object.keys(options.policies)
       .filter((name) => name.includes('*'))
       .sort((a, b) => b.length - a.length)
@@ -40,14 +43,9 @@ export class PolicyResolver {
 
   /** @throws {MeshConfigError} when the values can't work together, or `extends` names nothing or goes in a circle. */
   resolve(name: string, declared?: Declared): LayeredPolicy {
-    const { defaults, policies } = this.options;
-    const pattern = this.patternOf(name);
-    const exact = this.#exact(name);
     const layers: PolicyLayer[] = [
-      { source: 'defaults', values: defaults },
-      ...(pattern === undefined ? [] : this.#expand(`pattern "${pattern}"`, policies[pattern]!)),
-      ...(declared ? this.#expand(`declared by ${declared.origin}`, declared.declaration) : []),
-      ...(exact ? this.#expand(`policies["${name}"]`, exact) : []),
+      { source: 'defaults', values: this.options.defaults },
+      ...this.#layersOf(name, declared, []),
     ];
     const layered = new LayeredPolicy(layers);
     const problems = [
@@ -73,24 +71,35 @@ export class PolicyResolver {
     return Object.hasOwn(policies, name) ? policies[name] : undefined;
   }
 
-  #expand(source: string, values: PolicyOptions | PolicyDeclaration): PolicyLayer[] {
-    const layers: PolicyLayer[] = [{ source, values }];
-    const seen: string[] = [];
-    for (let parent = values.extends; parent !== undefined; parent = layers[0]!.values.extends) {
-      if (seen.includes(parent))
-        throw new MeshConfigError(`${source} extends itself: ${[...seen, parent].join(' -> ')}.`);
-      seen.push(parent);
-      const group = this.options.groups[parent] ?? this.#exact(parent);
-      if (!group) {
-        const meant = nearest(parent, [...Object.keys(this.options.groups), ...Object.keys(this.options.policies)]);
-        throw new MeshConfigError(
-          `${source} extends "${parent}", which is neither a group nor a policy` +
-            (meant === undefined ? '.' : `; did you mean "${meant}"?`),
-        );
-      }
-      layers.unshift({ source: `${parent in this.options.groups ? 'group' : 'policy'} "${parent}"`, values: group });
-    }
-    return layers;
+  /** What patterns, code and configuration say of one name, the later the stronger. */
+  #layersOf(name: string, declared: Declared | undefined, seen: readonly string[]): PolicyLayer[] {
+    const pattern = this.patternOf(name);
+    const exact = this.#exact(name);
+    return [
+      ...(pattern === undefined ? [] : this.#expand(`pattern "${pattern}"`, this.options.policies[pattern]!, seen)),
+      ...(declared ? this.#expand(`declared by ${declared.origin}`, declared.declaration, seen) : []),
+      ...(exact ? this.#expand(`policies["${name}"]`, exact, seen) : []),
+    ];
+  }
+
+  #expand(source: string, values: PolicyOptions | PolicyDeclaration, seen: readonly string[]): PolicyLayer[] {
+    const parent = values.extends;
+    if (parent === undefined) return [{ source, values }];
+    if (seen.includes(parent))
+      throw new MeshConfigError(`${source} extends itself: ${[...seen, parent].join(' -> ')}.`);
+    const path = [...seen, parent];
+    const group = Object.hasOwn(this.options.groups, parent) ? this.options.groups[parent] : undefined;
+    const below = group
+      ? this.#expand(`group "${parent}"`, group, path)
+      : this.#layersOf(parent, this.declared.get(parent), path);
+    if (below.length > 0) return [...below, { source, values }];
+
+    const { groups, policies } = this.options;
+    const meant = nearest(parent, [...Object.keys(groups), ...Object.keys(policies), ...this.declared.keys()]);
+    throw new MeshConfigError(
+      `${source} extends "${parent}", which is neither a group nor a policy` +
+        (meant === undefined ? '.' : `; did you mean "${meant}"?`),
+    );
   }
 }
 

@@ -55,12 +55,7 @@ export class MethodPolicy implements MethodAdvice {
   }
 
   prepare(method: DecoratedMethod, runtime: MeshRuntime): void {
-    if (this.#parts.length === 0) return;
-    const manager = runtime.get(CircuitBreakerManager);
-    const base = classPolicyOf(method.owner);
-    if (base?.declaration) manager.declare(base.policy, base.declaration, base.origin);
-    const declaration = this.#declaration(base);
-    if (declaration) manager.declare(this.#name(method, base), declaration, placeOf(method));
+    this.#declare(method, runtime, (declaration) => declaration.extends === undefined);
   }
 
   bind(next: Invocation, method: DecoratedMethod, runtime: MeshRuntime): Invocation {
@@ -76,8 +71,19 @@ export class MethodPolicy implements MethodAdvice {
   /** The policy of the method in one application; none when nothing but a fallback decorates it. */
   policyOf(method: DecoratedMethod, runtime: MeshRuntime): ResiliencePolicy | undefined {
     if (this.#parts.length === 0) return undefined;
+    // What extends another policy comes after all policies that something might extend.
+    this.#declare(method, runtime, (declaration) => declaration.extends !== undefined);
     const name = this.#name(method, classPolicyOf(method.owner));
     return this.#find(name, method, runtime.get(CircuitBreakerManager));
+  }
+
+  #declare(method: DecoratedMethod, runtime: MeshRuntime, isDue: (declaration: PolicyDeclaration) => boolean): void {
+    if (this.#parts.length === 0) return;
+    const manager = runtime.get(CircuitBreakerManager);
+    const base = classPolicyOf(method.owner);
+    const own = this.#declaration(base);
+    if (base?.declaration && isDue(base.declaration)) manager.declare(base.policy, base.declaration, base.origin);
+    if (own && isDue(own)) manager.declare(this.#name(method, base), own, placeOf(method));
   }
 
   /** What the decorators declare together; `undefined` when they only refer to a policy. */
