@@ -205,7 +205,10 @@ describe('file', () => {
   });
 
   it('may be YAML', async () => {
-    const env = await write('mesh.yaml', 'cache:\n  ttlMs: 4\nresilience:\n  policies:\n    payments.charge: { timeoutMs: 5 }\n');
+    const env = await write(
+      'mesh.yaml',
+      'cache:\n  ttlMs: 4\nresilience:\n  policies:\n    payments.charge: { timeoutMs: 5 }\n',
+    );
     const { snapshot } = await load({ service }, env);
     expect(snapshot.cache).toEqual({ ttlMs: 4 });
     expect(snapshot.resilience.policies['payments.charge']?.timeoutMs).toBe(5);
@@ -224,7 +227,9 @@ describe('file', () => {
   });
 
   it('must hold an object', async () => {
-    expect(await messageOf(load({ service }, await write('mesh.json', '[]')))).toContain('must hold an object at the top');
+    expect(await messageOf(load({ service }, await write('mesh.json', '[]')))).toContain(
+      'must hold an object at the top',
+    );
   });
 
   it('names the package that a YAML file needs', async () => {

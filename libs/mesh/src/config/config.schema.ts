@@ -112,7 +112,8 @@ export function isStructured(schema: ConfigSchema): boolean {
     .some((def) => def.type === 'object' || def.type === 'record');
 }
 
-const SECRET_NAME = /(?:password|passwd|passphrase|secret|token|credential|api[-_]?key|private[-_]?key|authorization)s?$/i;
+const SECRET_NAME =
+  /(?:password|passwd|passphrase|secret|token|credential|api[-_]?key|private[-_]?key|authorization)s?$/i;
 
 /**
  * Whether a key gives its value away as a secret although no schema says so: it sounds like one, and text or anything

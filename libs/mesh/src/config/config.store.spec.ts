@@ -452,7 +452,9 @@ describe('jsonSchema', () => {
     const json = store.jsonSchema();
     expect(json).toMatchObject({
       additionalProperties: false,
-      properties: { cache: { update: 'live', properties: { ttlMs: { type: 'integer', minimum: 1, default: 30_000 } } } },
+      properties: {
+        cache: { update: 'live', properties: { ttlMs: { type: 'integer', minimum: 1, default: 30_000 } } },
+      },
     });
     expect(JSON.stringify(json)).not.toContain('required');
   });

@@ -2,7 +2,18 @@ import { z } from 'zod';
 import type { ConfigProblem } from './config.errors.js';
 import type { ConfigLayer } from './config.layers.js';
 import { formatPath, type ConfigPath } from './config.path.js';
-import { branchesOf, childrenOf, defOf, isStructured, keysAt, keysOf, lookUp, MAX_DEPTH, valueUnder, type ConfigSchema } from './config.schema.js';
+import {
+  branchesOf,
+  childrenOf,
+  defOf,
+  isStructured,
+  keysAt,
+  keysOf,
+  lookUp,
+  MAX_DEPTH,
+  valueUnder,
+  type ConfigSchema,
+} from './config.schema.js';
 import { merge, treeOf } from './config.tree.js';
 import { nearest } from './nearest.js';
 

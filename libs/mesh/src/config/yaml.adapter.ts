@@ -5,7 +5,9 @@ export interface YamlParser {
 }
 
 /** The optional peer `yaml`, loaded when a file ends in .yaml or .yml. */
-export async function importYaml(load: (name: string) => Promise<unknown> = (name) => import(name)): Promise<YamlParser> {
+export async function importYaml(
+  load: (name: string) => Promise<unknown> = (name) => import(name),
+): Promise<YamlParser> {
   try {
     return (await load('yaml')) as YamlParser;
   } catch (error) {
