@@ -24,7 +24,6 @@ export class PaymentsClient {
   }
 
   #request(charge: Charge): Promise<Receipt> {
-    const signal = callSignal();
-    return this.broker.request(payments.charge, charge, { ...(signal && { signal }) });
+    return this.broker.request(payments.charge, charge, { signal: callSignal() });
   }
 }

@@ -8,6 +8,22 @@ export { MeshComponent } from './lifecycle/mesh-component.decorator.js';
 export { MESH_COMPONENTS } from './lifecycle/component.explorer.js';
 export { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
 
+export type { PolicyDescription } from './resilience/policy-description.js';
+export { pipeline, PolicyBuilder } from './resilience/policy-builder.js';
+export { ResiliencePolicy } from './resilience/resilience-policy.js';
+export type { PolicyDeclaration, PolicyOptions, ResilienceOptions } from './resilience/resilience.options.js';
+export {
+  AttemptTimeoutError,
+  BulkheadFullError,
+  CancelledError,
+  CircuitIsolatedError,
+  CircuitOpenError,
+  DeadlineExceededError,
+  RateLimitedError,
+} from './resilience/resilience.errors.js';
+export { reviveError, reviveErrors } from './resilience/filters/remote.error.js';
+export type { MeshFetchInit, ReadingInit } from './resilience/http/mesh-fetch.js';
+export { UpstreamStatusError } from './resilience/http/upstream-status.error.js';
 export { callSignal } from './resilience/call-signal.js';
 export { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 export { Fallback } from './resilience/decorators/fallback.decorator.js';
@@ -19,7 +35,9 @@ export { Cacheable } from './cache/decorators/cacheable.decorator.js';
 
 export { Subscribe } from './broker/nest/subscribe.decorator.js';
 
-export { HealthAggregator } from './health/health.aggregator.js';
+export { HealthAggregator, type HealthComponentView, type HealthOverview } from './health/health.aggregator.js';
+export type { HealthEntries, HealthEntry, HealthSnapshot } from './health/health-group.js';
+export { fromTerminus, type TerminusIndicator, type TerminusResult } from './health/terminus.adapter.js';
 export { HealthContributor } from './health/health-contributor.decorator.js';
 
 export { ConfigStore } from './config/config.store.js';
@@ -51,9 +69,21 @@ export {
 } from './core/cache.port.js';
 export { CallContexts, type CallContext } from './core/call-context.js';
 export { Clock, SystemClock, type Timer, type TimerOptions } from './core/clock.js';
+export type {
+  HealthCriticality,
+  HealthGroup,
+  HealthMembership,
+  HealthReport,
+  HealthSource,
+  HealthSourceEntry,
+  HealthState,
+  HealthStatus,
+} from './core/health.port.js';
 export { Ids, SystemIds } from './core/ids.js';
+export type { RawRequest } from './core/raw-route.js';
 export { isMeshError, MeshError } from './core/mesh.error.js';
-export { MeshEvents } from './core/mesh.events.js';
+export { DrainingError, MeshConfigError } from './core/mesh.errors.js';
+export { type MeshEventMap, type MeshEventName, MeshEvents, type MeshPhase } from './core/mesh.events.js';
 export { MetricsClient } from './core/metrics.port.js';
-export { PolicyRunner } from './core/policy.port.js';
+export { type Attempt, type BreakerState, type ExecuteOptions, type Policy, PolicyRunner } from './core/policy.port.js';
 export { ServiceInfo } from './core/service-info.js';

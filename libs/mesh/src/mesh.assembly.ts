@@ -1,5 +1,6 @@
 import { type ExceptionFilter, Inject, Injectable } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { BrokerComponent } from './broker/broker.component.js';
 import { InProcessBroker } from './broker/in-process.broker.js';
 import { connectNestHandlers, connectSubscribers } from './broker/nest/nest-handlers.js';
 import { CachedMethods } from './cache/decorators/cached-methods.js';
@@ -13,6 +14,7 @@ import { MetricsClient } from './core/metrics.port.js';
 import { PolicyRunner } from './core/policy.port.js';
 import { ServiceInfo } from './core/service-info.js';
 import { DecoratedMethodsExplorer } from './decorated-methods.explorer.js';
+import { fromComponent } from './health/component.contributor.js';
 import { HealthContributorExplorer } from './health/health-contributor.explorer.js';
 import { HealthAggregator } from './health/health.aggregator.js';
 import { HealthFormatter } from './health/health.formatter.js';
@@ -70,6 +72,16 @@ export class MeshAssembly {
     await this.#connectHandlers(parts.broker);
   }
 
+  /** Runs when every component has started: what the checks ask is there then. */
+  async startHealth(): Promise<void> {
+    const health = this.#get(HealthAggregator);
+    for (const component of this.#get(MeshLifecycle).components()) {
+      const contributor = fromComponent(component);
+      if (contributor) health.register(contributor);
+    }
+    await health.start();
+  }
+
   #fillRuntime(cache: CacheClient): void {
     const runtime = this.#get(MeshRuntime);
     const breakers = this.#get(CircuitBreakerManager);
@@ -105,9 +117,10 @@ export class MeshAssembly {
         drain: ({ deadlineAt }) => breakers.drain({ deadlineAt }),
         stop: () => breakers.dispose(),
       }),
-      asComponent('broker', ['resilience'], broker),
+      asComponent('broker', ['resilience'], new BrokerComponent(broker)),
       asComponent('cache', ['broker'], cache),
-      asComponent('health', ['cache'], health),
+      // Its checks begin later, see startHealth().
+      asComponent('health', ['cache'], { stop: () => health.stop() }),
     ])
       this.#get(MeshLifecycle).register(component, 'mesh');
   }

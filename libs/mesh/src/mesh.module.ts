@@ -72,6 +72,7 @@ export class MeshModule implements OnModuleInit, OnApplicationBootstrap, OnAppli
 
   async onApplicationBootstrap(): Promise<void> {
     await this.#lifecycle.onMeshBootstrap();
+    await this.#assembly.startHealth();
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -28,6 +28,7 @@ import { DefaultRegistry } from './metrics/prom-client.adapter.js';
 import { PrometheusMetrics } from './metrics/prometheus.metrics.js';
 import { type MeshExtras, partProviders } from './replacements.js';
 import { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
+import { MeshFetch } from './resilience/http/mesh-fetch.js';
 import { ServiceMesh } from './service-mesh.js';
 
 const Config = ConfigStore<MeshConfig>;
@@ -98,6 +99,9 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
     provide(EventLog, [Config, MeshEvents, LogSink, Clock], (config, events, sink, clock) => {
       return new EventLog(events, sink, clock, config.section('logging'));
     }),
+    provide(MeshFetch, [CircuitBreakerManager, Clock, CallContexts], (breakers, clock, contexts) => {
+      return new MeshFetch(breakers, { clock, contexts });
+    }),
     provide(
       ServiceMesh,
       [
@@ -110,10 +114,23 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
         CacheClient,
         HealthAggregator,
         MeshLifecycle,
+        MeshFetch,
         MeshRuntime,
       ],
-      (service, config, events, metrics, breakers, broker, cache, health, lifecycle, runtime) =>
-        new ServiceMesh({ service, config, events, metrics, breakers, broker, cache, health, lifecycle, runtime }),
+      (service, config, events, metrics, breakers, broker, cache, health, lifecycle, fetch, runtime) =>
+        new ServiceMesh({
+          service,
+          config,
+          events,
+          metrics,
+          breakers,
+          broker,
+          cache,
+          health,
+          lifecycle,
+          fetch,
+          runtime,
+        }),
     ),
     DecoratedMethodsExplorer,
     MeshAssembly,

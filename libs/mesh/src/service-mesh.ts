@@ -10,6 +10,7 @@ import type { HealthAggregator } from './health/health.aggregator.js';
 import type { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
 import type { MeshConfig } from './mesh.options.js';
 import type { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
+import type { MeshFetch } from './resilience/http/mesh-fetch.js';
 
 interface MeshParts {
   readonly service: ServiceInfo;
@@ -21,6 +22,7 @@ interface MeshParts {
   readonly cache: CacheClient;
   readonly health: HealthAggregator;
   readonly lifecycle: MeshLifecycle;
+  readonly fetch: MeshFetch;
   readonly runtime: MeshRuntime;
 }
 
@@ -35,6 +37,8 @@ export class ServiceMesh {
   readonly cache: CacheClient;
   readonly health: HealthAggregator;
   readonly lifecycle: MeshLifecycle;
+  /** The global `fetch` through a policy: `mesh.fetch('payments.api', url, init)`. */
+  readonly fetch: MeshFetch['fetch'];
   readonly #runtime: MeshRuntime;
 
   constructor(parts: MeshParts) {
@@ -47,6 +51,7 @@ export class ServiceMesh {
     this.cache = parts.cache;
     this.health = parts.health;
     this.lifecycle = parts.lifecycle;
+    this.fetch = parts.fetch.fetch.bind(parts.fetch) as MeshFetch['fetch'];
     this.#runtime = parts.runtime;
   }
 
