@@ -22,10 +22,6 @@ export const brokerOptionsSchema = z.strictObject({
     .max(1_000_000)
     .default(10_000)
     .describe('Requests that may run at once, 1-1000000; more are refused with MESH_OVERLOADED.'),
-  inheritGlobals: z
-    .boolean()
-    .default(true)
-    .describe("Whether the application's global guards, pipes, interceptors and filters apply to messages."),
   subscribe: z
     .strictObject({
       concurrency: z.number().int().min(1).max(10_000).default(16).describe('Messages a subscription handles at once.'),
