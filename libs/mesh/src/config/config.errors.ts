@@ -61,7 +61,11 @@ export class RestartRequiredError extends MeshError {
 
 /** A component could not take the new configuration; the previous one is in force. */
 export class ConfigRefusedError extends MeshError {
-  constructor(culprit: string, phase: 'prepare' | 'commit', cause: unknown) {
+  constructor(
+    readonly culprit: string,
+    readonly phase: 'prepare' | 'commit',
+    cause: unknown,
+  ) {
     super(`The update was refused: ${culprit} failed to ${phase} it: ${reasonOf(cause)}. Nothing has changed.`, {
       code: 'MESH_CONFIG_REFUSED',
       status: 409,

@@ -4,7 +4,7 @@ import { InvalidConfigError } from './config.errors.js';
 import type { ConfigLayer } from './config.layers.js';
 import type { MisplacedOptions } from './config.problems.js';
 import { ConfigStore, type ConfigStoreOptions } from './config.store.js';
-import { isTree } from './config.tree.js';
+import { frozen, isTree } from './config.tree.js';
 import type { Environment } from './environment.source.js';
 import { ConfigFile } from './file.source.js';
 import type { YamlParser } from './yaml.adapter.js';
@@ -33,14 +33,14 @@ export async function loadConfig<S extends z.ZodObject>(
   const file = path ? new ConfigFile(path, yaml) : undefined;
   const composer = new ConfigComposer<z.output<S>>(schema, env, misplaced);
   const inputs: ConfigInputs = {
-    module: moduleLayer(value),
+    module: moduleLayer(schema, value),
     ...(file && { file: await file.parse(await file.read()) }),
     runtime: { kind: 'runtime', tree: {} },
   };
   return new ConfigStore(composer, inputs, { ...options, file });
 }
 
-function moduleLayer(value: unknown): ConfigLayer {
+function moduleLayer(schema: z.ZodObject, value: unknown): ConfigLayer {
   if (value === undefined || value === null || typeof value !== 'object' || Array.isArray(value))
     throw new InvalidConfigError([
       {
@@ -51,5 +51,6 @@ function moduleLayer(value: unknown): ConfigLayer {
       },
     ]);
   // An options factory may answer with an instance of a class; only its own fields are options.
-  return { kind: 'module', tree: isTree(value) ? value : { ...value } };
+  // Frozen, and so copied: what the application does to its options later must not show at the next update.
+  return { kind: 'module', tree: frozen([schema], isTree(value) ? value : { ...value }) };
 }

@@ -203,6 +203,19 @@ describe('update', () => {
   });
 });
 
+describe('the caller', () => {
+  it('changes nothing by changing its options or its patch afterwards', async () => {
+    const value = { cache: { ttlMs: 7 }, resilience: { policies: { a: { timeoutMs: 5 } } } };
+    const { store } = await boot(value);
+    const patch = { resilience: { policies: { b: { timeoutMs: 6 } } } };
+    await store.update(patch, ops);
+    value.cache.ttlMs = value.resilience.policies.a.timeoutMs = patch.resilience.policies.b.timeoutMs = 99;
+    const { changes } = await store.update({ resilience: { defaults: { timeoutMs: 8 } } }, ops);
+    expect(changes.map(({ path }) => path)).toEqual(['resilience.defaults.timeoutMs']);
+    expect([store.explain('cache.ttlMs').value, Object.isFrozen(value.cache)]).toEqual([7, false]);
+  });
+});
+
 describe('a swap', () => {
   it('is prepared by all, committed by all and then settled, in the order of joining', async () => {
     const { store } = await boot();
@@ -211,6 +224,15 @@ describe('a swap', () => {
     store.join(participant('b', log));
     await store.update(redis('redis://a'), ops);
     expect(log).toEqual(['a prepare', 'b prepare', 'a commit', 'b commit', 'a settle', 'b settle']);
+  });
+
+  it('reports a refused commit together with what could not be cleaned up', async () => {
+    const { store } = await boot();
+    store.join(participant('a', [], 'discard'));
+    store.join(participant('b', [], 'commit'));
+    await expect(store.update(redis('redis://a'), ops)).rejects.toThrow(
+      "b failed to commit it: b can't commit; going back failed as well: a can't discard. Nothing has changed.",
+    );
   });
 
   it('leaves alone the components that it does not concern', async () => {

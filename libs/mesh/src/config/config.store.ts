@@ -247,8 +247,7 @@ export class ConfigStore<T extends object = object> {
       transaction.commit(this.#optionChanges(next));
     } catch (error) {
       window?.end();
-      await transaction.discard();
-      throw error;
+      throw await transaction.abandon(error);
     }
     this.#remember(options.source, changes);
     this.#events.emit('config.changed', { generation: this.#generation, source: options.source, changes });

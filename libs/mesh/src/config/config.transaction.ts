@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.js';
 import { changeTogether, type OptionsChange } from '../core/live-options.js';
 import type { LeafChange } from './config.diff.js';
-import { ConfigRefusedError } from './config.errors.js';
+import { ConfigRefusedError, reasonOf } from './config.errors.js';
 import type { ConfigParticipant, PreparedChange } from './config.participant.js';
 import { isWithin, parsePath, type ConfigPath } from './config.path.js';
 
@@ -62,6 +62,13 @@ export class ConfigTransaction<T> {
     } catch (error) {
       throw new ConfigRefusedError(culprit, 'commit', withFailures(error, revertAll(committed)));
     }
+  }
+
+  /** Lets go of what was prepared after a commit that failed; answers the error, with what failed at that as well. */
+  async abandon(error: unknown): Promise<unknown> {
+    const failures = await this.discard();
+    if (failures.length === 0 || !(error instanceof ConfigRefusedError)) return error;
+    return new ConfigRefusedError(error.culprit, error.phase, withFailures(error.cause, failures));
   }
 
   /** Switches everything back after a commit, in reverse order and synchronously; answers what failed at that. */
@@ -158,5 +165,6 @@ async function failuresOf(steps: readonly (() => Promise<void> | void)[]): Promi
 
 function withFailures(error: unknown, failures: readonly unknown[]): unknown {
   if (failures.length === 0) return error;
-  return new AggregateError([error, ...failures], `${String(error)}; going back failed as well`, { cause: error });
+  const reasons = [error, ...failures].map(reasonOf);
+  return new AggregateError([error, ...failures], reasons.join('; going back failed as well: '), { cause: error });
 }
