@@ -40,6 +40,9 @@ export type { HealthEntries, HealthEntry, HealthSnapshot } from './health/health
 export { fromTerminus, type TerminusIndicator, type TerminusResult } from './health/terminus.adapter.js';
 export { HealthContributor } from './health/health-contributor.decorator.js';
 
+export { callLogFields } from './logging/call-log-fields.js';
+export { LogSink } from './logging/log-sink.js';
+
 export { ConfigStore } from './config/config.store.js';
 
 export {
@@ -84,6 +87,16 @@ export type { RawRequest } from './core/raw-route.js';
 export { isMeshError, MeshError } from './core/mesh.error.js';
 export { DrainingError, MeshConfigError } from './core/mesh.errors.js';
 export { type MeshEventMap, type MeshEventName, MeshEvents, type MeshPhase } from './core/mesh.events.js';
-export { MetricsClient } from './core/metrics.port.js';
+export {
+  type Counter,
+  type Gauge,
+  type Histogram,
+  type HistogramDefinition,
+  type Labels,
+  type MetricDefinition,
+  type MetricFamily,
+  MetricsClient,
+  type MetricsExposition,
+} from './core/metrics.port.js';
 export { type Attempt, type BreakerState, type ExecuteOptions, type Policy, PolicyRunner } from './core/policy.port.js';
 export { ServiceInfo } from './core/service-info.js';

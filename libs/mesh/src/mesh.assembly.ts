@@ -27,6 +27,7 @@ import { AccessLog } from './logging/access-log.js';
 import { EventLog } from './logging/event-log.js';
 import { LogSink } from './logging/log-sink.js';
 import type { MeshConfig } from './mesh.options.js';
+import { EventMetrics } from './metrics/event.metrics.js';
 import { HttpMetrics } from './metrics/http.metrics.js';
 import { metricsRoute } from './metrics/metrics.route.js';
 import { ProcessMetrics } from './metrics/process.metrics.js';
@@ -112,7 +113,7 @@ export class MeshAssembly {
     const breakers = this.#get(CircuitBreakerManager);
     const health = this.#get(HealthAggregator);
     for (const component of [
-      asComponent('metrics', [], new ProcessMetrics(metrics)),
+      asComponent('metrics', [], this.#metricsSteps(metrics)),
       asComponent('resilience', ['metrics'], {
         drain: ({ deadlineAt }) => breakers.drain({ deadlineAt }),
         stop: () => breakers.dispose(),
@@ -123,6 +124,23 @@ export class MeshAssembly {
       asComponent('health', ['cache'], { stop: () => health.stop() }),
     ])
       this.#get(MeshLifecycle).register(component, 'mesh');
+  }
+
+  /** The process's own metrics start and stop with the client; a replaced client may have steps of its own. */
+  #metricsSteps(metrics: MetricsClient): Steps {
+    const own = metrics as Partial<Steps>;
+    const { processMetrics } = this.#get(ConfigStore<MeshConfig>).snapshot.metrics;
+    const process = processMetrics ? new ProcessMetrics(metrics) : undefined;
+    return {
+      start: async (context) => {
+        await own.start?.(context);
+        process?.start();
+      },
+      stop: async (context) => {
+        process?.stop();
+        await own.stop?.(context);
+      },
+    };
   }
 
   #addRoutes(metrics: MetricsClient): void {
@@ -148,10 +166,12 @@ export class MeshAssembly {
     const config = this.#get(ConfigStore<MeshConfig>);
     exposeServiceInfo(metrics, this.#get(ServiceInfo));
     const lifecycleMetrics = new LifecycleMetrics(metrics, events, intake);
+    const eventMetrics = new EventMetrics(events, metrics);
     intake.addObserver(new HttpMetrics(metrics));
     intake.addObserver(new AccessLog(sink, config.section('logging')));
     this.#get(MeshLifecycle).addFlush(async () => {
       lifecycleMetrics.stop();
+      eventMetrics.stop();
       log.stop();
       await sink.flush(config.snapshot.lifecycle.shutdown.flushMs);
     });
