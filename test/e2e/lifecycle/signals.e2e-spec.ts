@@ -227,6 +227,25 @@ describe('Other kinds of application', () => {
     client.close();
   }, 30_000);
 
+  it('two applications in one process: the one that is done first waits for the other', async () => {
+    const child = start({ kind: 'two' });
+    await child.port();
+    while (child.ports.length < 2) await wait(5);
+    const slow = request(child.ports[1]!, '/work?ms=2500', new Agent());
+    await child.says('working');
+    child.signal('SIGTERM');
+    expect((await slow).status).toBe(200);
+    expect((await child.ended).signal).toBe('SIGTERM');
+  }, 30_000);
+
+  it('one in whose process somebody else listens to the signal ends all the same, with its exit code', async () => {
+    const child = start({ kind: 'express', otherListener: true });
+    await child.port();
+    child.signal('SIGTERM');
+    expect((await child.ended).code).toBe(143);
+    expect(child.said.filter((line) => line === 'heard SIGTERM')).toHaveLength(1);
+  }, 30_000);
+
   it('in Kubernetes keeps serving before it drains', async () => {
     const child = start(
       { kind: 'express', lifecycle: { shutdown: { preStopMs: 600 } } },

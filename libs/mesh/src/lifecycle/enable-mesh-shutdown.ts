@@ -1,6 +1,7 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { Clock } from '../core/clock.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
+import { MeshEvents } from '../core/mesh.events.js';
 import { MeshLifecycle } from './mesh-lifecycle.js';
 import { SystemProcess } from './process.port.js';
 import { SignalShutdown, type SignalShutdownOptions } from './signal-shutdown.js';
@@ -16,7 +17,8 @@ export function enableMeshShutdown<T extends INestApplicationContext>(app: T, op
   // Nest's type hides the parameter that carries the signal to the hooks.
   const { close } = app as { close(signal: string): Promise<void> };
   lifecycle.attach({ close: (reason) => close.call(app, reason) });
-  new SignalShutdown(lifecycle, find(app, Clock), new SystemProcess(), options).listen();
+  const process = new SystemProcess();
+  new SignalShutdown({ lifecycle, clock: find(app, Clock), events: find(app, MeshEvents), process }, options).listen();
   return app;
 }
 

@@ -190,7 +190,7 @@ export class HttpIntake implements Drainable {
   }
 }
 
-/** The client opens a new connection for its next request, which the load balancer sends elsewhere. */
+/** The client opens a new connection for its next request, which the load balancer sends elsewhere. HTTP/2 has no such header. */
 function askToReconnect(response: ServerResponse): void {
-  if (!response.headersSent) response.setHeader('connection', 'close');
+  if (!response.headersSent && response.req.httpVersionMajor < 2) response.setHeader('connection', 'close');
 }

@@ -144,7 +144,7 @@ describe('MeshLifecycle asked to stop during the start', () => {
     let settled = false;
     void bench.lifecycle.onMeshInit().finally(() => (settled = true));
     await bench.clock.advance(10);
-    void bench.lifecycle.shutdown({ reason: 'SIGTERM' });
+    void bench.lifecycle.shutdown({ reason: 'SIGTERM', endsProcess: true });
     await bench.clock.advance(1_000);
     expect(bench.journal.slice(2)).toEqual([
       '0 start broker',
@@ -164,7 +164,7 @@ describe('MeshLifecycle asked to stop during the start', () => {
     attach(bench);
     bench.lifecycle.register(bench.component('broker'), 'mesh');
     await bench.lifecycle.onMeshInit();
-    void bench.lifecycle.shutdown({ reason: 'SIGTERM' });
+    void bench.lifecycle.shutdown({ reason: 'SIGTERM', endsProcess: true });
     await bench.clock.advance(500);
     expect(bench.journal.join()).not.toContain('hook of the user');
     void bench.lifecycle.onMeshBootstrap();
@@ -184,7 +184,7 @@ describe('MeshLifecycle asked to stop during the start', () => {
     attach(bench);
     await bench.lifecycle.onMeshInit();
     await bench.lifecycle.onMeshBootstrap();
-    void bench.lifecycle.shutdown({ reason: 'SIGTERM' });
+    void bench.lifecycle.shutdown({ reason: 'SIGTERM', endsProcess: true });
     void bench.lifecycle.onEdgeBootstrap();
     await bench.clock.advance(500);
     expect(bench.journal.join()).not.toContain('phase ready');
@@ -195,7 +195,7 @@ describe('MeshLifecycle asked to stop during the start', () => {
     const bench = watched();
     attach(bench);
     bench.lifecycle.register(bench.component('broker'), 'mesh');
-    const stopped = bench.lifecycle.shutdown({ reason: 'SIGTERM' });
+    const stopped = bench.lifecycle.shutdown({ reason: 'SIGTERM', endsProcess: true });
     void bench.lifecycle.onMeshInit();
     await bench.clock.advance(500);
     await stopped;

@@ -12,6 +12,8 @@ import type { ShutdownSequence } from './shutdown.sequence.js';
 export interface ShutdownRequest {
   /** Why: a signal's name, or words of the caller. Stands in the log and reaches the hooks as their signal. */
   readonly reason: string;
+  /** Whether the caller ends the process when the shutdown is done: then a start that is called off stays where it is. */
+  readonly endsProcess?: boolean;
 }
 
 /** What closes the whole application: `app.close()`. */
@@ -46,6 +48,7 @@ export class MeshLifecycle {
   #stopReason: string | undefined;
   #application: AttachedApplication | undefined;
   #shutdown: Promise<void> | undefined;
+  #endsProcess = false;
   /** Wakes a shutdown that came during the start and waits for the next checkpoint. */
   #atCheckpoint: (() => void) | undefined;
 
@@ -98,7 +101,8 @@ export class MeshLifecycle {
    * start it calls the start off. Never touches the process. Without `enableMeshShutdown(app)` the mesh can't reach the
    * application: then it drains and stops its own parts, and Nest's hooks are left to `app.close()`.
    */
-  shutdown({ reason }: ShutdownRequest): Promise<void> {
+  shutdown({ reason, endsProcess = false }: ShutdownRequest): Promise<void> {
+    this.#endsProcess ||= endsProcess;
     this.#shutdown ??= this.#runShutdown(reason);
     return this.#shutdown;
   }
@@ -108,7 +112,7 @@ export class MeshLifecycle {
     this.#deps.sequence.hurry();
   }
 
-  /** Lets `shutdown` close the whole application. For `enableMeshShutdown`, which ends the process afterwards. */
+  /** Lets `shutdown` close the whole application: for `enableMeshShutdown`, which knows it. */
   attach(application: AttachedApplication): void {
     this.#application = application;
   }
@@ -189,7 +193,7 @@ export class MeshLifecycle {
     if (this.#stopReason === undefined) return;
     this.#atCheckpoint?.();
     // The process is about to end. Nest waits here until then: a rejection would end it at once, with the wrong code.
-    if (this.#application && this.#shutdown) await new Promise<never>(() => undefined);
+    if (this.#endsProcess) await new Promise<never>(() => undefined);
     await this.#shutdown;
     throw new StartAbortedError(this.#stopReason);
   }

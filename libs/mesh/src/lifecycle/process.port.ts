@@ -1,11 +1,14 @@
 import { writeSync } from 'node:fs';
+import { constants } from 'node:os';
+
+const OURS = Symbol.for('nestjs-mesh.signal-listener');
 
 /** What the shutdown needs of the process. Only {@link SystemProcess} touches the real one. */
 export interface ProcessPort {
   on(signal: NodeJS.Signals, listener: () => void): void;
   off(signal: NodeJS.Signals, listener: () => void): void;
-  /** Ends the process as the signal would have without a listener: exit code 128 + its number. */
-  raise(signal: NodeJS.Signals): void;
+  /** Ends the process after a clean shutdown: as the signal would have without a listener, or with exit code 0. */
+  finish(signal: NodeJS.Signals, exitAs: 'signal' | 'zero'): void;
   /** Ends the process now, whatever still runs. */
   exit(code: number): void;
   /** Writes a line to stderr before it returns, so that it survives an exit right after. */
@@ -18,14 +21,20 @@ export interface ProcessPort {
  */
 export class SystemProcess implements ProcessPort {
   on(signal: NodeJS.Signals, listener: () => void): void {
-    process.on(signal, listener);
+    process.on(signal, Object.assign(listener, { [OURS]: true }));
   }
 
   off(signal: NodeJS.Signals, listener: () => void): void {
     process.off(signal, listener);
   }
 
-  raise(signal: NodeJS.Signals): void {
+  finish(signal: NodeJS.Signals, exitAs: 'signal' | 'zero'): void {
+    const others = process.listeners(signal);
+    // Another application in this process still shuts down, and ends it when it is done.
+    if (others.some((listener) => OURS in listener)) return;
+    if (exitAs === 'zero') process.exit(0);
+    // A listener of somebody else would keep the signal from ending the process.
+    if (others.length > 0) process.exit(128 + constants.signals[signal]);
     process.kill(process.pid, signal);
   }
 

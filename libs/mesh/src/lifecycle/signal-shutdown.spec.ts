@@ -16,8 +16,8 @@ class RecordedProcess implements ProcessPort {
     this.#listeners.get(signal)?.delete(listener);
   }
 
-  raise(signal: NodeJS.Signals): void {
-    this.ends.push(signal);
+  finish(signal: NodeJS.Signals, exitAs: 'signal' | 'zero'): void {
+    this.ends.push(exitAs === 'zero' ? 'exit 0' : signal);
   }
 
   exit(code: number): void {
@@ -40,7 +40,8 @@ class RecordedProcess implements ProcessPort {
 async function running(options: SignalShutdownOptions = {}) {
   const bench = new LifecycleBench();
   const process = new RecordedProcess();
-  new SignalShutdown(bench.lifecycle, bench.clock, process, options).listen();
+  const { lifecycle, clock, events } = bench;
+  new SignalShutdown({ lifecycle, clock, events, process }, options).listen();
   await bench.lifecycle.onMeshInit();
   await bench.lifecycle.onMeshBootstrap();
   await bench.lifecycle.onEdgeBootstrap();
@@ -115,6 +116,16 @@ describe('SignalShutdown', () => {
     expect(process.complaints).toEqual([
       "nestjs-mesh: the shutdown is not done after 25000 ms; hanging: a shutdown hook of the application's own code. Exit 1.",
     ]);
+  });
+
+  it('leaves no listener behind, and the process alone, when the application is closed without a signal', async () => {
+    const { bench, process } = await running();
+    await bench.lifecycle.onEdgeDestroy();
+    await bench.clock.advance(60_000);
+    await bench.lifecycle.onMeshShutdown();
+    expect(process.listenerCount('SIGTERM') + process.listenerCount('SIGINT')).toBe(0);
+    expect(process.ends).toEqual([]);
+    expect(process.complaints).toEqual([]);
   });
 
   it('exits with 1 when the application can not be closed', async () => {

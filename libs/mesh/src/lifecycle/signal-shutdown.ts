@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.js';
+import type { MeshEvents } from '../core/mesh.events.js';
 import type { MeshLifecycle } from './mesh-lifecycle.js';
 import type { ProcessPort } from './process.port.js';
 
@@ -12,60 +13,73 @@ export interface SignalShutdownOptions {
   readonly exitAs?: 'signal' | 'zero';
 }
 
+export interface SignalShutdownDependencies {
+  readonly lifecycle: MeshLifecycle;
+  readonly clock: Clock;
+  readonly events: MeshEvents;
+  readonly process: ProcessPort;
+}
+
 /** Turns signals into a shutdown and its end: the first drains, the second hurries, the third ends the process. */
 export class SignalShutdown {
-  readonly #lifecycle: MeshLifecycle;
-  readonly #clock: Clock;
-  readonly #process: ProcessPort;
+  readonly #deps: SignalShutdownDependencies;
   readonly #exitAs: 'signal' | 'zero';
   readonly #listeners: ReadonlyMap<NodeJS.Signals, () => void>;
   #count = 0;
   #lastAt = -Infinity;
 
-  constructor(lifecycle: MeshLifecycle, clock: Clock, port: ProcessPort, options: SignalShutdownOptions = {}) {
+  constructor(deps: SignalShutdownDependencies, options: SignalShutdownOptions = {}) {
     const { signals = ['SIGTERM', 'SIGINT'], exitAs = 'signal' } = options;
-    this.#lifecycle = lifecycle;
-    this.#clock = clock;
-    this.#process = port;
+    this.#deps = deps;
     this.#exitAs = exitAs;
     this.#listeners = new Map(signals.map((signal) => [signal, () => this.#onSignal(signal)]));
   }
 
   listen(): void {
-    for (const [signal, listener] of this.#listeners) this.#process.on(signal, listener);
-    this.#lifecycle.onOverrun((overrun) => {
-      this.#process.complain(
-        `nestjs-mesh: the shutdown is not done after ${overrun.totalMs} ms; hanging: ${overrun.hanging.join(', ')}. Exit 1.`,
+    const { lifecycle, events, process } = this.#deps;
+    for (const [signal, listener] of this.#listeners) process.on(signal, listener);
+    // An application that was closed without a signal leaves nothing behind in the process.
+    events.on('lifecycle.phase', ({ phase }) => {
+      if (phase === 'stopped' && this.#count === 0) this.#unlisten();
+    });
+    lifecycle.onOverrun(({ totalMs, hanging }) => {
+      if (this.#count === 0) return;
+      process.complain(
+        `nestjs-mesh: the shutdown is not done after ${totalMs} ms; hanging: ${hanging.join(', ')}. Exit 1.`,
       );
-      this.#process.exit(1);
+      process.exit(1);
     });
   }
 
   #onSignal(signal: NodeJS.Signals): void {
-    const now = this.#clock.monotonic();
+    const { lifecycle, clock, process } = this.#deps;
+    const now = clock.monotonic();
     if (now - this.#lastAt < SAME_SIGNAL_MS) return;
     this.#lastAt = now;
     this.#count++;
     if (this.#count === 1) void this.#shutdown(signal);
-    else if (this.#count === 2) this.#lifecycle.hurry();
+    else if (this.#count === 2) lifecycle.hurry();
     else {
-      this.#process.complain(`nestjs-mesh: ${signal} for the third time. Exit 1 with the shutdown unfinished.`);
-      this.#process.exit(1);
+      process.complain(`nestjs-mesh: ${signal} for the third time. Exit 1 with the shutdown unfinished.`);
+      process.exit(1);
     }
   }
 
   async #shutdown(signal: NodeJS.Signals): Promise<void> {
+    const { lifecycle, process } = this.#deps;
     try {
-      await this.#lifecycle.shutdown({ reason: signal });
+      await lifecycle.shutdown({ reason: signal, endsProcess: true });
     } catch (error) {
-      this.#process.complain(
-        `nestjs-mesh: the shutdown failed: ${error instanceof Error ? error.stack : String(error)}`,
-      );
-      this.#process.exit(1);
+      const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      process.complain(`nestjs-mesh: the shutdown failed: ${cause}`);
+      process.exit(1);
       return;
     }
-    for (const [name, listener] of this.#listeners) this.#process.off(name, listener);
-    if (this.#exitAs === 'signal') this.#process.raise(signal);
-    else this.#process.exit(0);
+    this.#unlisten();
+    process.finish(signal, this.#exitAs);
+  }
+
+  #unlisten(): void {
+    for (const [signal, listener] of this.#listeners) this.#deps.process.off(signal, listener);
   }
 }

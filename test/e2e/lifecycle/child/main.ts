@@ -130,11 +130,16 @@ async function boot(): Promise<void> {
     say(`listening ${(app.unwrap<Server>().address() as AddressInfo).port}`);
     return;
   }
-  const adapter = spec.kind === 'express' ? new ExpressAdapter() : new FastifyAdapter();
-  const app: INestApplication = await NestFactory.create(AppModule, adapter, { logger: false });
-  if (spec.enableMeshShutdown ?? true) enableMeshShutdown(app);
+  if (spec.kind !== 'fastify') await serve(new ExpressAdapter());
+  if (spec.kind !== 'express') await serve(new FastifyAdapter());
+}
+
+async function serve(adapter: ExpressAdapter | FastifyAdapter): Promise<void> {
+  const app: INestApplication = await NestFactory.create(AppModule, adapter as ExpressAdapter, { logger: false });
+  enableMeshShutdown(app);
   await app.listen(0, '127.0.0.1');
   say(`listening ${((app.getHttpServer() as Server).address() as AddressInfo).port}`);
 }
 
+if (spec.otherListener) process.on('SIGTERM', () => say('heard SIGTERM'));
 await boot();

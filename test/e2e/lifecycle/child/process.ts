@@ -17,15 +17,21 @@ export class ChildBuild {
   static async create(): Promise<ChildBuild> {
     // Beside the sources, so that Node finds the packages.
     const folder = mkdtempSync(path('../../../../node_modules/.nestjs-mesh-child-'));
-    await build({
-      configFile: false,
-      logLevel: 'error',
-      oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
-      resolve: { alias: { 'nestjs-mesh': path('../../../../libs/mesh/src/index.ts') } },
-      ssr: { external: true },
-      build: { ssr: path('./main.ts'), outDir: folder, minify: false, target: 'node22', emptyOutDir: false },
-    });
-    return new ChildBuild(folder);
+    const child = new ChildBuild(folder);
+    try {
+      await build({
+        configFile: false,
+        logLevel: 'error',
+        oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
+        resolve: { alias: { 'nestjs-mesh': path('../../../../libs/mesh/src/index.ts') } },
+        ssr: { external: true },
+        build: { ssr: path('./main.ts'), outDir: folder, minify: false, target: 'node22', emptyOutDir: false },
+      });
+    } catch (error) {
+      child.remove();
+      throw error;
+    }
+    return child;
   }
 
   start(spec: ChildSpec, environment: Readonly<Record<string, string>> = {}): Child {
@@ -96,8 +102,14 @@ export class Child {
     }
   }
 
+  /** The ports that it listens on so far. */
+  get ports(): readonly number[] {
+    return this.said.filter((line) => line.startsWith('listening')).map((line) => Number(line.split(' ')[1]));
+  }
+
   async port(): Promise<number> {
-    return Number((await this.says('listening')).split(' ')[1]);
+    await this.says('listening');
+    return this.ports[0]!;
   }
 
   kill(): void {
