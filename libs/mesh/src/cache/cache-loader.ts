@@ -6,7 +6,7 @@ import { CacheLoadTimeoutError } from './cache.errors.js';
 import { Load, STILL_LOADING } from './load.js';
 import { checkedName, type LoadDecisions, loadContext } from './load-context.js';
 import type { MemoryEntry } from './memory-tier.js';
-import type { NamespaceStore, StoreCollaborators } from './namespace-store.js';
+import { type NamespaceStore, newestOf, type StoreCollaborators } from './namespace-store.js';
 import type { SharedValue } from './second-tier/shared-namespace.js';
 
 export interface LoaderCollaborators extends StoreCollaborators {
@@ -210,7 +210,7 @@ export class CacheLoader {
   async #fromSecondTier(key: string, load: Load, known: MemoryEntry | undefined): Promise<SharedValue | undefined> {
     const found = await this.store.fetch(
       key,
-      ({ bornAt }) => !load.ended && !load.obsolete && bornAt > (known?.bornAt ?? 0),
+      ({ bornAt }) => !load.ended && !load.obsolete && bornAt > newestOf(known),
     );
     if (!found || found.freshMs === 0) return undefined;
     load.source = 'second';

@@ -15,6 +15,7 @@ import { ROOT_NAMESPACE } from './cache.constants.js';
 import { CacheUsageError } from './cache.errors.js';
 import { CacheMetrics } from './cache.metrics.js';
 import type { CacheOptions } from './cache.options.js';
+import type { Invalidation } from './invalidation/invalidation.message.js';
 import { checkedName } from './load-context.js';
 import type { MemoryPartition, MemoryTier } from './memory-tier.js';
 import { NamespaceStore } from './namespace-store.js';
@@ -26,6 +27,8 @@ export interface CacheCore extends LoaderCollaborators, SharedCollaborators {
   readonly metrics: MetricsClient;
   readonly memory: MemoryTier;
   readonly namespaces: Map<string, CacheNamespace>;
+  /** Tells other instances, where there are any. */
+  announce(change: Invalidation): void;
 }
 
 /** One namespace of the cache; the one named "default" is the cache itself. */
@@ -109,7 +112,7 @@ export class CacheNamespace extends CacheClient {
     const { ttlMs, graceMs } = this.#settings.resolve(options);
     const tags = (options?.tags ?? []).map((tag) => checkedName('tag', tag));
     this.#loader.forget(key);
-    this.#store.put(key, { value, tags, bornAt: this.#core.stamps.next(), ttlMs, graceMs });
+    this.#store.set(key, { value, tags, bornAt: this.#core.stamps.next(), ttlMs, graceMs });
   }
 
   override async getMany<T>(keys: readonly string[]): Promise<Map<string, T>> {
@@ -143,6 +146,19 @@ export class CacheNamespace extends CacheClient {
   override async clear(): Promise<void> {
     this.#loader.forgetAll();
     this.#store.clear();
+  }
+
+  /** Does in memory what another instance did. */
+  applyInvalidation(change: Invalidation): void {
+    if (change.op === 'clear') this.#loader.forgetAll();
+    else if (change.op !== 'tag') this.#loader.forget(change.key);
+    this.#store.apply(change);
+  }
+
+  /** An invalidation of another instance may have been missed. */
+  distrustAll(): void {
+    this.#loader.forgetAll();
+    this.#store.distrustAll();
   }
 
   override namespace(name: string, defaults?: CacheDefaults): CacheNamespace {

@@ -37,3 +37,13 @@ export const MAX_TAG_MARKERS = 10_000;
 
 /** The name that metrics, keys of the second tier and errors use for the cache outside any namespace. */
 export const ROOT_NAMESPACE = 'default';
+
+/** Invalidations of this many milliseconds, or this many of them, go out as one message. */
+export const BUS_BATCH_MS = 5;
+export const BUS_BATCH_SIZE = 200;
+
+/** How often an instance that has sent something repeats where its sequence stands. */
+export const BUS_HEARTBEAT_MS = 5_000;
+
+/** How many other instances are kept track of. */
+export const MAX_PEERS = 1_000;

@@ -132,6 +132,10 @@ export const cacheSchema = z
       .describe(
         'How values are written to the second tier, from code; JSON that keeps Date, Map and the like if left out.',
       ),
+    invalidation: z
+      .enum(['broker', 'off'])
+      .default('broker')
+      .describe('Whether deletions are told to the other instances: over the message broker, or not at all.'),
     secondTier: secondTierSchema.prefault({}).describe('How the second tier is used.'),
     namespaces: z
       .record(

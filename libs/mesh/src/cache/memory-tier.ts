@@ -33,6 +33,8 @@ export class MemoryEntry {
   readonly bytes: number;
   /** No load before this instant: the last one failed. */
   retryAt = 0;
+  /** An invalidation may have been missed: not fresh any more, unless the second tier still has it. */
+  distrusted = false;
   /** The version of the tag markers that it was last compared with. */
   verifiedAt = -1;
   /** Neighbours in the order of use; both undefined once it was removed. */

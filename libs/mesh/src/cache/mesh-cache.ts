@@ -1,3 +1,4 @@
+import type { MessageBroker } from '../core/broker.port.js';
 import type { CallContexts } from '../core/call-context.js';
 import type { Clock, Timer } from '../core/clock.js';
 import type { ComponentContext, MeshComponent, StopContext } from '../core/component.port.js';
@@ -12,6 +13,7 @@ import type { ServiceInfo } from '../core/service-info.js';
 import { type CacheCore, CacheNamespace } from './cache-namespace.js';
 import { ROOT_NAMESPACE, SWEEP_BATCH } from './cache.constants.js';
 import type { CacheOptions } from './cache.options.js';
+import { InvalidationBus } from './invalidation/invalidation-bus.js';
 import { LogicalClock } from './logical-clock.js';
 import { MemoryTier } from './memory-tier.js';
 import { taggedJson } from './second-tier/cache-codec.js';
@@ -31,12 +33,21 @@ export interface MeshCacheDependencies {
   readonly policies?: PolicyRunner;
   /** Names the service in the keys of the second tier, unless `cache.secondTier.prefix` does. */
   readonly service?: ServiceInfo;
+  /** Carries invalidations to the other instances. Leave it out where there are none, as on the in-process broker. */
+  readonly broker?: MessageBroker;
+}
+
+/** What comes and goes while the application runs. */
+interface CacheLife {
+  renewing: boolean;
+  second: SecondTier | undefined;
+  bus: InvalidationBus | undefined;
 }
 
 /** The mesh's cache: bounded memory and, where configured, a second tier that can never hurt a call. */
 export class MeshCache extends CacheNamespace implements MeshComponent {
   readonly name = 'cache';
-  readonly #life: { renewing: boolean; second: SecondTier | undefined };
+  readonly #life: CacheLife;
   readonly #deps: MeshCacheDependencies;
   readonly #core: CacheCore;
   readonly #gauges: { readonly entries: Gauge; readonly bytes: Gauge };
@@ -44,7 +55,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
   #unsubscribe: readonly (() => void)[] = [];
 
   constructor(options: LiveOptions<CacheOptions>, deps: MeshCacheDependencies) {
-    const life: { renewing: boolean; second: SecondTier | undefined } = { renewing: true, second: undefined };
+    const life: CacheLife = { renewing: true, second: undefined, bus: undefined };
     const core: CacheCore = {
       options,
       clock: deps.clock,
@@ -56,6 +67,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
       namespaces: new Map(),
       renewing: () => life.renewing,
       secondTier: () => life.second,
+      announce: (change) => life.bus?.announce(change),
       codec: () => options.current.codec ?? taggedJson,
       keyPrefix: () => {
         const { prefix, schemaVersion } = options.current.secondTier;
@@ -87,6 +99,8 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
       }),
     ];
     this.#scheduleSweep();
+    this.#life.bus = this.#invalidationBus();
+    await this.#life.bus?.start();
     const store = await this.#secondTierStore();
     if (!store) return;
     this.#life.second = this.#secondTier(store);
@@ -106,22 +120,49 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
     this.#sweep = undefined;
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#unsubscribe = [];
-    const { second } = this.#life;
+    const { second, bus } = this.#life;
     if (context) await second?.drain(context.signal);
     this.#life.second = undefined;
+    this.#life.bus = undefined;
+    await bus?.stop();
     await second?.close();
   }
 
   readHealth(): readonly (HealthReport & { readonly name: string })[] {
     const { entries, bytes } = this.#core.memory;
     const second = this.#life.second?.readHealth();
-    return [{ name: this.name, status: 'up', ...second, details: { entries, bytes, ...second?.details } }];
+    const bus = this.#life.bus?.readHealth();
+    const reports = [
+      { name: this.name, status: 'up' as const, ...second, details: { entries, bytes, ...second?.details } },
+    ];
+    return bus ? [...reports, { name: `${this.name}.invalidation`, ...bus }] : reports;
   }
 
   async #secondTierStore(): Promise<SecondTierStore | undefined> {
     const { redis, store } = this.#core.options.current;
     if (store) return new KeyvSecondTierStore(store);
     return redis && redisStore(redis, this.#core.ids);
+  }
+
+  #invalidationBus(): InvalidationBus | undefined {
+    const { broker, clock, contexts, metrics, ids, service } = this.#deps;
+    const { namespaces, keyPrefix, options } = this.#core;
+    if (!broker || options.current.invalidation === 'off') return undefined;
+    const epoch = ids.next();
+    return new InvalidationBus({
+      broker,
+      clock,
+      contexts,
+      metrics,
+      epoch,
+      instance: service?.instance ?? epoch,
+      topic: `mesh.cache.${keyPrefix().replaceAll(':', '.')}`,
+      // A namespace that is not in use here holds nothing either.
+      apply: (change) => namespaces.get(change.namespace)?.applyInvalidation(change),
+      distrustAll: () => {
+        for (const namespace of namespaces.values()) namespace.distrustAll();
+      },
+    });
   }
 
   #secondTier(store: SecondTierStore): SecondTier {

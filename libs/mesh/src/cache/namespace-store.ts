@@ -2,6 +2,7 @@ import type { CacheTtl } from '../core/cache.port.js';
 import type { Clock } from '../core/clock.js';
 import type { Ids } from '../core/ids.js';
 import type { SettingsResolver } from './cache-settings.js';
+import type { Invalidation } from './invalidation/invalidation.message.js';
 import type { LogicalClock } from './logical-clock.js';
 import type { MemoryEntry, MemoryPartition } from './memory-tier.js';
 import { type SharedCollaborators, SharedNamespace, type SharedValue } from './second-tier/shared-namespace.js';
@@ -23,16 +24,24 @@ export interface Storable {
   readonly tags: readonly string[];
 }
 
+/** A read of the second tier, and everybody who waits for it. */
+interface Fetch {
+  readonly found: Promise<SharedValue | undefined>;
+  /** The key was written or deleted after it began: memory must not keep what it brings. */
+  obsolete: boolean;
+}
+
 /** The values of one namespace: how long they live, and what kills them. */
 export class NamespaceStore {
   readonly markers = new TagMarkers();
   readonly #shared: SharedNamespace;
+  readonly #fetches = new Map<string, Fetch>();
 
   constructor(
-    namespace: string,
+    private readonly namespace: string,
     private readonly partition: MemoryPartition,
     private readonly settings: SettingsResolver,
-    private readonly deps: StoreCollaborators & SharedCollaborators,
+    private readonly deps: StoreCollaborators & SharedCollaborators & { announce(change: Invalidation): void },
   ) {
     this.#shared = new SharedNamespace(namespace, this.markers, deps);
   }
@@ -53,25 +62,105 @@ export class NamespaceStore {
     return entry;
   }
 
-  /** Keeps the value, unless a newer one is there or one of its tags was deleted since its load began. */
-  put(key: string, { value, bornAt, ttlMs, graceMs, tags }: Storable): void {
-    const held = this.partition.entries.get(key);
-    if ((held && held.bornAt > bornAt) || this.markers.deletedAt(tags) >= bornAt) return;
-    const freshMs = this.#freshFor(value, ttlMs);
-    this.#keep(key, { value, bornAt, tags, freshMs, graceMs, ageMs: 0 });
-    this.#shared.write(key, { value, bornAt, tags, freshMs, graceMs });
+  /** Keeps what a load brought, unless a newer value is there or one of its tags was deleted since the load began. */
+  put(key: string, storable: Storable): void {
+    this.#put(key, storable);
+  }
+
+  /** Keeps what somebody said is the value now, and tells the other instances that theirs is old. */
+  set(key: string, storable: Storable): void {
+    this.#abandonFetch(key);
+    const change = { op: 'expire', namespace: this.namespace, key, at: storable.bornAt } as const;
+    this.#put(key, storable, () => this.deps.announce(change));
+    this.deps.announce(change);
   }
 
   /** The value that another instance, or this one before, left in the second tier; memory keeps it from now on. */
   async fetch(key: string, accept: (found: SharedValue) => boolean = () => true): Promise<SharedValue | undefined> {
-    const found = await this.#shared.read(key);
+    const fetch = this.#fetches.get(key) ?? this.#beginFetch(key);
+    const found = await fetch.found;
     if (!found || !accept(found)) return undefined;
     const held = this.partition.entries.get(key);
     // No longer than the namespace's own ttl: what happens to the key elsewhere may not reach this memory.
     const { ttlMs } = this.settings.resolve(undefined);
     const freshMs = Math.min(found.freshMs, ttlMs === 'forever' ? Infinity : ttlMs);
-    if (!held || held.bornAt < found.bornAt) this.#keep(key, { ...found, freshMs });
+    if (!fetch.obsolete && found.bornAt > newestOf(held)) this.#keep(key, { ...found, freshMs });
     return found;
+  }
+
+  /** Takes the value's freshness away and leaves it for the grace time. */
+  expire(key: string): boolean {
+    const entry = this.find(key);
+    this.#invalidate(key, 'expire');
+    if (entry) this.#makeStale(entry);
+    return entry !== undefined;
+  }
+
+  delete(key: string): boolean {
+    const existed = this.find(key) !== undefined;
+    this.#invalidate(key, 'delete');
+    this.partition.delete(key);
+    return existed;
+  }
+
+  deleteTags(tags: readonly string[]): void {
+    const { namespace } = this;
+    const at = this.deps.stamps.next();
+    for (const tag of tags) {
+      this.markers.mark(tag, at);
+      this.#shared.mark(tag, at);
+      this.deps.announce({ op: 'tag', namespace, tag, at });
+    }
+  }
+
+  clear(): void {
+    const at = this.deps.stamps.next();
+    this.partition.clear();
+    this.markers.markAll(at);
+    this.#shared.markAll(at);
+    this.deps.announce({ op: 'clear', namespace: this.namespace, at });
+  }
+
+  /**
+   * Does in memory what another instance did. What is here by now goes, whatever its stamp: the other's clock may be
+   * behind. Only the very value that the message tells of may stay.
+   */
+  apply(change: Invalidation): void {
+    this.deps.stamps.observe(change.at);
+    const now = this.deps.stamps.next();
+    if (change.op === 'tag') return this.markers.mark(change.tag, now);
+    if (change.op === 'clear') return this.markers.markAll(now);
+    this.#abandonFetch(change.key);
+    const entry = this.partition.entries.get(change.key);
+    if (!entry || (change.op === 'expire' && entry.bornAt === change.at)) return;
+    if (change.op === 'delete') this.partition.delete(change.key);
+    else this.#makeStale(entry);
+  }
+
+  /** Takes nothing in memory for fresh any more: an invalidation may have been missed. */
+  distrustAll(): void {
+    for (const fetch of this.#fetches.values()) fetch.obsolete = true;
+    this.#fetches.clear();
+    for (const entry of this.partition.entries.values()) {
+      this.#makeStale(entry);
+      entry.distrusted = true;
+    }
+  }
+
+  /** No load of the key for a while: the last one failed. */
+  backOff(key: string): void {
+    const entry = this.find(key);
+    if (entry === undefined) return;
+    entry.retryAt = this.deps.clock.monotonic() + this.settings.cache.throttleMs;
+    entry.eagerAt = Math.min(entry.freshUntil, entry.retryAt);
+  }
+
+  #put(key: string, { value, bornAt, ttlMs, graceMs, tags }: Storable, onWritten?: () => void): void {
+    const held = this.partition.entries.get(key);
+    if ((held && held.bornAt > bornAt) || this.markers.deletedAt(tags) >= bornAt) return;
+    const freshMs = this.#freshFor(value, ttlMs);
+    this.#keep(key, { value, bornAt, tags, freshMs, graceMs, ageMs: 0 });
+    this.#shared.write(key, { value, bornAt, tags, freshMs, graceMs }, onWritten);
   }
 
   #keep(key: string, { value, bornAt, tags, freshMs, graceMs, ageMs }: SharedValue): void {
@@ -89,44 +178,32 @@ export class NamespaceStore {
     if (entry) entry.verifiedAt = this.markers.version;
   }
 
-  /** Takes the value's freshness away and leaves it for the grace time. */
-  expire(key: string): boolean {
-    this.#shared.bury(key, 'expire');
-    const entry = this.find(key);
-    if (entry === undefined) return false;
-    const now = this.deps.clock.monotonic();
-    entry.freshUntil = Math.min(entry.freshUntil, now);
+  /** Told twice: at once for the others' memories, and again when the second tier can't give them the old value any more. */
+  #invalidate(key: string, op: 'delete' | 'expire'): void {
+    this.#abandonFetch(key);
+    const change = { op, namespace: this.namespace, key, at: this.deps.stamps.next() };
+    this.#shared.bury(key, { at: change.at, kind: op }, () => this.deps.announce(change));
+    this.deps.announce(change);
+  }
+
+  #makeStale(entry: MemoryEntry): void {
+    entry.freshUntil = Math.min(entry.freshUntil, this.deps.clock.monotonic());
     entry.eagerAt = entry.freshUntil;
     entry.retryAt = 0;
-    return true;
   }
 
-  delete(key: string): boolean {
-    this.#shared.bury(key, 'delete');
-    return this.find(key) !== undefined && this.partition.delete(key) !== undefined;
+  #beginFetch(key: string): Fetch {
+    const fetch: Fetch = { found: this.#shared.read(key), obsolete: false };
+    this.#fetches.set(key, fetch);
+    void fetch.found.finally(() => this.#fetches.get(key) === fetch && this.#fetches.delete(key));
+    return fetch;
   }
 
-  deleteTags(tags: readonly string[]): void {
-    const stamp = this.deps.stamps.next();
-    for (const tag of tags) {
-      this.markers.mark(tag, stamp);
-      this.#shared.mark(tag, stamp);
-    }
-  }
-
-  clear(): void {
-    const stamp = this.deps.stamps.next();
-    this.partition.clear();
-    this.markers.markAll(stamp);
-    this.#shared.markAll(stamp);
-  }
-
-  /** No load of the key for a while: the last one failed. */
-  backOff(key: string): void {
-    const entry = this.find(key);
-    if (entry === undefined) return;
-    entry.retryAt = this.deps.clock.monotonic() + this.settings.cache.throttleMs;
-    entry.eagerAt = Math.min(entry.freshUntil, entry.retryAt);
+  #abandonFetch(key: string): void {
+    const fetch = this.#fetches.get(key);
+    if (!fetch) return;
+    fetch.obsolete = true;
+    this.#fetches.delete(key);
   }
 
   #wasDeleted(entry: MemoryEntry): boolean {
@@ -142,4 +219,10 @@ export class NamespaceStore {
     const limited = value === null ? Math.min(asked, nullTtlMs) : asked;
     return limited * (1 + jitterRatio * this.deps.ids.random());
   }
+}
+
+/** What the second tier has must be younger than this to be of use; of a value that is only distrusted the same will do. */
+export function newestOf(held: MemoryEntry | undefined): number {
+  if (!held) return 0;
+  return held.distrusted ? held.bornAt - 1 : held.bornAt;
 }

@@ -53,8 +53,6 @@ const MAX_KEY_LENGTH = 300;
  * the namespace - and what was born before them is not read any more and runs out by itself.
  */
 export class SharedNamespace {
-  readonly #reads = new Map<string, Promise<SharedValue | undefined>>();
-
   constructor(
     private readonly name: string,
     private readonly markers: TagMarkers,
@@ -65,16 +63,12 @@ export class SharedNamespace {
     return this.deps.secondTier() !== undefined;
   }
 
-  /** The value, unless it is too old or was deleted. Concurrent readers of a key share one read. */
-  read(key: string): Promise<SharedValue | undefined> {
-    const running = this.#reads.get(key);
-    if (running) return running;
-    const read = this.#read(key).finally(() => this.#reads.delete(key));
-    this.#reads.set(key, read);
-    return read;
-  }
-
-  write(key: string, { value, bornAt, tags, freshMs, graceMs }: Omit<SharedValue, 'ageMs'>): void {
+  /** Writes in the background; `onWritten` is called when the second tier has it. */
+  write(
+    key: string,
+    { value, bornAt, tags, freshMs, graceMs }: Omit<SharedValue, 'ageMs'>,
+    onWritten?: () => void,
+  ): void {
     const tier = this.deps.secondTier();
     if (!tier) return;
     const now = this.deps.clock.now();
@@ -95,12 +89,11 @@ export class SharedNamespace {
       return;
     }
     const expiresAt = this.deps.clock.monotonic() + Math.min(ttlMs, TOMBSTONE_TTL_MS);
-    tier.write({ key: this.#key('k', key), text, ttlMs, kind: 'value', expiresAt });
+    tier.write({ key: this.#key('k', key), text, ttlMs, kind: 'value', expiresAt, ...(onWritten && { onWritten }) });
   }
 
-  bury(key: string, kind: Tombstone['kind']): void {
-    const tombstone: Tombstone = { at: this.deps.stamps.next(), kind };
-    this.#invalidate(this.#key('d', key), JSON.stringify(tombstone), TOMBSTONE_TTL_MS, tombstone.at);
+  bury(key: string, tombstone: Tombstone, onWritten: () => void): void {
+    this.#invalidate(this.#key('d', key), JSON.stringify(tombstone), TOMBSTONE_TTL_MS, tombstone.at, onWritten);
   }
 
   mark(tag: string, stamp: number): void {
@@ -114,14 +107,15 @@ export class SharedNamespace {
       ?.write({ key: this.#key('c', ''), text: `${stamp}`, ttlMs: MARKER_TTL_MS, kind: 'invalidation', expiresAt });
   }
 
-  #invalidate(key: string, text: string, ttlMs: number, stamp: number): void {
+  #invalidate(key: string, text: string, ttlMs: number, stamp: number, onWritten: () => void = () => undefined): void {
     const expiresAt = this.deps.clock.monotonic() + ttlMs;
     // One invalidation too many to remember: then everything older than it has to go.
     const onDrop = (): void => this.markAll(stamp);
-    this.deps.secondTier()?.write({ key, text, ttlMs, kind: 'invalidation', expiresAt, onDrop });
+    this.deps.secondTier()?.write({ key, text, ttlMs, kind: 'invalidation', expiresAt, onWritten, onDrop });
   }
 
-  async #read(key: string): Promise<SharedValue | undefined> {
+  /** The value, unless it is too old or was deleted. */
+  async read(key: string): Promise<SharedValue | undefined> {
     const tier = this.deps.secondTier();
     const keys = [this.#key('k', key), this.#key('d', key), this.#key('c', '')] as const;
     const found = await tier?.read(async (read) => {

@@ -5,6 +5,8 @@ export interface QueuedWrite extends StoredText {
   readonly kind: 'value' | 'invalidation';
   /** Monotonic instant after which writing it makes no sense any more. */
   readonly expiresAt: number;
+  /** Called when the store has it. */
+  onWritten?(): void;
   /** Called when there was no room for it. */
   onDrop?(): void;
 }
@@ -55,7 +57,10 @@ export class WriteQueue {
 
   /** Takes out what was written, unless something newer took its place meanwhile. */
   confirm(writes: readonly QueuedWrite[]): void {
-    for (const write of writes) if (this.#writes.get(write.key) === write) this.#remove(write.key);
+    for (const write of writes) {
+      if (this.#writes.get(write.key) === write) this.#remove(write.key);
+      write.onWritten?.();
+    }
   }
 
   #trim(): void {
