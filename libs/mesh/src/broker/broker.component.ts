@@ -1,0 +1,31 @@
+import type { DrainReport, DrainOptions } from '../core/broker.port.js';
+import type { ComponentContext, MeshComponent, StopContext } from '../core/component.port.js';
+import type { HealthReport } from '../core/health.port.js';
+
+interface LifecycleBroker {
+  drain(options: DrainOptions): Promise<DrainReport>;
+  stop?(): void;
+  readHealth?(): readonly HealthReport[];
+}
+
+/** The broker as a part of the service's life. Consuming begins apart, when the whole application is up. */
+export class BrokerComponent implements MeshComponent {
+  readonly name = 'broker';
+  readonly #broker: LifecycleBroker;
+
+  constructor(broker: LifecycleBroker) {
+    this.#broker = broker;
+  }
+
+  async drain({ deadlineAt }: StopContext): Promise<void> {
+    await this.#broker.drain({ deadlineAt });
+  }
+
+  stop(): void {
+    this.#broker.stop?.();
+  }
+
+  check(_context: ComponentContext): HealthReport {
+    return this.#broker.readHealth?.()[0] ?? { status: 'up' };
+  }
+}
