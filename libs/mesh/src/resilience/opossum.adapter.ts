@@ -1,3 +1,5 @@
+// oxlint-disable-next-line typescript/triple-slash-reference -- opossum has no types; a program that starts elsewhere finds ours by this
+/// <reference path="./opossum.d.ts" />
 import { EventEmitter } from 'node:events';
 import CircuitBreaker from 'opossum';
 
