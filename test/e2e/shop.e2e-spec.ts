@@ -36,12 +36,16 @@ describe.each(Object.entries(platforms))('the demo shop on %s', (_name, createAd
   const order = (productId = 'espresso', quantity = 1) => call('POST', '/orders', { productId, quantity });
 
   beforeAll(async () => {
+    vi.stubEnv('MESH_LOGGING__LEVEL', 'silent');
     const module = await Test.createTestingModule({ imports: [ShopModule] }).compile();
     app = module.createNestApplication<NestFastifyApplication>(createAdapter(), { logger: false });
     await app.listen(0, '127.0.0.1');
     url = await app.getUrl();
   });
-  afterAll(() => app.close());
+  afterAll(async () => {
+    await app.close();
+    vi.unstubAllEnvs();
+  });
 
   it('lists the products and shows one', async () => {
     const list = await call('GET', '/products');

@@ -6,6 +6,7 @@ export type { MeshExtras, Replacement } from './replacements.js';
 export { enableMeshShutdown } from './lifecycle/enable-mesh-shutdown.js';
 export { MeshComponent } from './lifecycle/mesh-component.decorator.js';
 export { MESH_COMPONENTS } from './lifecycle/component.explorer.js';
+export type { ComponentContext, ComponentTimeouts, StopContext } from './core/component.port.js';
 export { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
 
 export type { PolicyDescription } from './resilience/policy-description.js';
@@ -21,7 +22,7 @@ export {
   DeadlineExceededError,
   RateLimitedError,
 } from './resilience/resilience.errors.js';
-export { reviveError, reviveErrors } from './resilience/filters/remote.error.js';
+export { RemoteError, reviveError, reviveErrors } from './resilience/filters/remote.error.js';
 export type { MeshFetchInit, ReadingInit } from './resilience/http/mesh-fetch.js';
 export { UpstreamStatusError } from './resilience/http/upstream-status.error.js';
 export { callSignal } from './resilience/call-signal.js';
@@ -33,6 +34,7 @@ export { Resilient } from './resilience/decorators/resilient.decorator.js';
 export { CacheEvict, CachePut } from './cache/decorators/cache-write.decorators.js';
 export { Cacheable } from './cache/decorators/cacheable.decorator.js';
 
+export { InProcessBroker } from './broker/in-process.broker.js';
 export { Subscribe } from './broker/nest/subscribe.decorator.js';
 
 export { HealthAggregator, type HealthComponentView, type HealthOverview } from './health/health.aggregator.js';
