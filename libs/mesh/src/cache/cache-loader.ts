@@ -161,7 +161,7 @@ export class CacheLoader {
       onEnd: (ended, ending) => {
         if (this.#loads.get(key) === ended) this.#loads.delete(key);
         if (ending !== 'settled') this.metrics.loaded(ending, this.deps.clock.monotonic() - startedAt);
-        if (ending === 'timeout') this.store.backOff(key);
+        if (ending === 'timeout' && shared) this.store.backOff(key);
       },
     });
     const startedAt = this.deps.clock.monotonic();
@@ -201,7 +201,7 @@ export class CacheLoader {
     } catch (error) {
       if (load.ended) throw error;
       this.metrics.loaded('error', clock.monotonic() - startedAt);
-      this.store.backOff(request.key);
+      if (decisions.keep) this.store.backOff(request.key);
       throw error;
     }
   }

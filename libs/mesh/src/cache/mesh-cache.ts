@@ -90,7 +90,15 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
 
   async start(): Promise<void> {
     const { options, memory, metrics } = this.#core;
+    // First what may be refused, so that a start that fails leaves nothing behind.
+    const store = await this.#secondTierStore();
+    const second = store && this.#secondTier(store);
+    this.#life.bus = this.#invalidationBus();
+    await this.#life.bus?.start();
+
     this.#life.renewing = true;
+    this.#life.second = second;
+    second?.open();
     this.#unsubscribe = [
       options.onChange(() => memory.trim()),
       metrics.onCollect(() => {
@@ -99,18 +107,12 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
       }),
     ];
     this.#scheduleSweep();
-    this.#life.bus = this.#invalidationBus();
-    await this.#life.bus?.start();
-    const store = await this.#secondTierStore();
-    if (!store) return;
-    this.#life.second = this.#secondTier(store);
-    this.#life.second.open();
   }
 
   /** Nothing is renewed in the background any more and what is queued is written; requests are still answered. */
   async drain(context?: StopContext): Promise<void> {
     this.#life.renewing = false;
-    if (context) await this.#life.second?.drain(context.signal);
+    await this.#life.second?.drain(context?.signal);
   }
 
   /** Idempotent. Late requests are still answered, from memory and from their factories, and open no connection again. */
@@ -121,7 +123,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#unsubscribe = [];
     const { second, bus } = this.#life;
-    if (context) await second?.drain(context.signal);
+    await second?.drain(context?.signal);
     this.#life.second = undefined;
     this.#life.bus = undefined;
     await bus?.stop();

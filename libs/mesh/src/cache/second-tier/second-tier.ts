@@ -24,6 +24,8 @@ export interface SecondTierCollaborators {
 
 /** How many writes go out together. */
 const BATCH = 100;
+/** How long a stop waits for what is queued, in milliseconds. */
+const DRAIN_MS = 2_000;
 const PROBE_KEY = 'mesh:probe';
 
 /**
@@ -115,11 +117,13 @@ export class SecondTier {
     };
   }
 
-  /** Waits until nothing is queued, or the signal aborts. */
-  async drain(signal: AbortSignal): Promise<void> {
-    while (this.#queue.size > 0 && this.#state === 'up' && !signal.aborted) {
+  /** Waits until nothing is queued, for at most {@link DRAIN_MS} and not beyond the signal. */
+  async drain(signal?: AbortSignal): Promise<void> {
+    const { clock } = this.deps;
+    const endAt = clock.monotonic() + DRAIN_MS;
+    while (this.#queue.size > 0 && this.#state === 'up' && !signal?.aborted && clock.monotonic() < endAt) {
       this.#flush();
-      await Promise.race([this.#flushing, this.deps.clock.sleep(50, signal).catch(() => undefined)]);
+      await Promise.race([this.#flushing, clock.sleep(50, signal).catch(() => undefined)]);
     }
   }
 
