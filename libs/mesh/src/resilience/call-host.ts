@@ -11,7 +11,12 @@ export interface CallHost extends AttemptHost {
   readonly idempotent: boolean;
   readonly timeoutMs: number;
   readonly totalTimeoutMs: number;
+  /** Whether the error is worth another attempt, if repeating is safe. */
   isRetryable(error: unknown): boolean;
+  /** Whether the callee never got the request. */
+  isUnsent(error: unknown): boolean;
+  /** How long the callee asks to wait. */
+  retryAfterMs(error: unknown): number;
   /** Uniform in [0, 1). */
   random(): number;
   /** Epoch ms of the deadline that the running code inherited. */

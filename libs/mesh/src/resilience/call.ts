@@ -4,7 +4,7 @@ import { backoffMs } from './backoff.js';
 import type { CallHost } from './call-host.js';
 import type { CallOptions } from './call-hooks.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
-import { isRepeatable, isUnsent, markAttempts, retryAfterMsOf } from './error-classification.js';
+import { markAttempts } from './error-classification.js';
 import { raceHedged } from './hedge.js';
 import { Pause } from './pause.js';
 import { CancelledError, withoutStack } from './resilience.errors.js';
@@ -94,7 +94,7 @@ export class Call<T> implements AttemptScope<T> {
     const { retry } = host;
     if (retry === false || number > retry.maxRetries || !this.#mayRepeat(error, threw)) return undefined;
 
-    const askedMs = threw ? (retryAfterMsOf(error, host.clock.now()) ?? 0) : 0;
+    const askedMs = threw ? host.retryAfterMs(error) : 0;
     if (askedMs > retry.maxRetryAfterMs) return undefined;
     const delayMs = Math.max(askedMs, backoffMs(retry, number, host.random()));
     const now = host.clock.monotonic();
@@ -110,7 +110,7 @@ export class Call<T> implements AttemptScope<T> {
     const { host, signal, options } = this;
     if (host.draining || signal?.aborted || options?.mayRepeat?.() === false) return false;
     if (!threw) return this.idempotent;
-    return (this.idempotent || isUnsent(error)) && isRepeatable(error) && host.isRetryable(error);
+    return (this.idempotent || host.isUnsent(error)) && host.isRetryable(error);
   }
 
   #inheritedAt(now: number): number {

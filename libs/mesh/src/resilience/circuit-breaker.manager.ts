@@ -66,6 +66,23 @@ export class CircuitBreakerManager extends PolicyRunner {
     return policy;
   }
 
+  /**
+   * Resolves everything that is configured or declared: for the end of the boot, when all declarations are in.
+   * @throws {MeshConfigError} with all that is wrong.
+   */
+  verify(): void {
+    const problems: string[] = [];
+    for (const name of new Set([...Object.keys(this.#options.current.policies), ...this.#declared.keys()])) {
+      try {
+        this.#resolver.resolve(name, this.#declared.get(name));
+      } catch (error) {
+        if (!(error instanceof MeshConfigError)) throw error;
+        problems.push(error.message);
+      }
+    }
+    if (problems.length > 0) throw new MeshConfigError(problems.join('\n'));
+  }
+
   override policy(name: string): ResiliencePolicy {
     return this.#policies.get(name) ?? this.#create(name, this.#settingsOf(name));
   }

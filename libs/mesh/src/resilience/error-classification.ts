@@ -88,8 +88,9 @@ export function retryAfterMsOf(error: unknown, epochNow: number): number | undef
 
 /** Notes on the error how many attempts were made, so that an outer policy does not multiply them. */
 export function markAttempts(error: unknown, attempts: number): void {
-  if (typeof error === 'object' && error !== null && Object.isExtensible(error))
-    Object.defineProperty(error, ATTEMPTS, { value: attempts, configurable: true });
+  // What can't be marked (a primitive, a frozen object) is passed on unmarked: `Reflect` reports it instead of throwing.
+  if (typeof error === 'object' && error !== null)
+    Reflect.defineProperty(error, ATTEMPTS, { value: attempts, configurable: true });
 }
 
 /** How many attempts a policy made before it gave this error up; 1 when it was not retried. */

@@ -41,6 +41,20 @@ export class PolicyResolver {
     return this.#exact(name) !== undefined;
   }
 
+  /**
+   * What is wrong with the configuration of one policy or pattern. Code may still declare what it extends, so a parent
+   * that nobody knows yet is no problem here; {@link resolve} says so later.
+   */
+  problemsOf(name: string): string[] {
+    try {
+      this.resolve(name);
+    } catch (error) {
+      if (!(error instanceof MeshConfigError)) throw error;
+      if (error.details?.['unknownParent'] === undefined) return [error.message];
+    }
+    return [];
+  }
+
   /** @throws {MeshConfigError} when the values can't work together, or `extends` names nothing or goes in a circle. */
   resolve(name: string, declared?: Declared): LayeredPolicy {
     const layers: PolicyLayer[] = [
@@ -99,6 +113,7 @@ export class PolicyResolver {
     throw new MeshConfigError(
       `${source} extends "${parent}", which is neither a group nor a policy` +
         (meant === undefined ? '.' : `; did you mean "${meant}"?`),
+      { unknownParent: parent },
     );
   }
 }

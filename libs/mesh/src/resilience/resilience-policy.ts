@@ -4,7 +4,7 @@ import { Call } from './call.js';
 import type { CallHost } from './call-host.js';
 import type { CallOptions } from './call-hooks.js';
 import type { BreakerHost, BreakerTransition, CircuitBreaker } from './circuit-breaker.js';
-import { isCalleeFailure, isFallbackWorthy } from './error-classification.js';
+import { isCalleeFailure, isFallbackWorthy, isRepeatable, isUnsent, retryAfterMsOf } from './error-classification.js';
 import { KeyedBreakers } from './keyed-breakers.js';
 import { LatencySample } from './latency-sample.js';
 import { PolicyObserver } from './policy-observer.js';
@@ -95,18 +95,47 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
   }
 
   isFailure(error: unknown): boolean {
-    const { isFailure } = this.#predicates;
-    return isFailure ? this.#ask('isFailure', () => isFailure(error)) : isCalleeFailure(error);
+    const { isFailure = isCalleeFailure } = this.#predicates;
+    try {
+      return isFailure(error);
+    } catch (thrown) {
+      return this.#predicateFailed('isFailure', thrown);
+    }
   }
 
   isFailureResult(value: unknown): boolean {
     const { isFailureResult } = this.#predicates;
-    return isFailureResult !== undefined && this.#ask('isFailureResult', () => isFailureResult(value));
+    if (isFailureResult === undefined) return false;
+    try {
+      return isFailureResult(value);
+    } catch (thrown) {
+      return this.#predicateFailed('isFailureResult', thrown);
+    }
   }
 
   isRetryable(error: unknown): boolean {
-    const { isRetryable } = this.#predicates;
-    return isRetryable === undefined || this.#ask('isRetryable', () => isRetryable(error));
+    try {
+      return isRepeatable(error) && (this.#predicates.isRetryable?.(error) ?? true);
+    } catch (thrown) {
+      return !this.#predicateFailed('isRetryable', thrown);
+    }
+  }
+
+  isUnsent(error: unknown): boolean {
+    try {
+      return isUnsent(error);
+    } catch (thrown) {
+      return !this.#predicateFailed('isUnsent', thrown);
+    }
+  }
+
+  retryAfterMs(error: unknown): number {
+    try {
+      return retryAfterMsOf(error, this.engine.clock.now()) ?? 0;
+    } catch (thrown) {
+      this.#predicateFailed('retryAfterMs', thrown);
+      return 0;
+    }
   }
 
   onTransition(breaker: CircuitBreaker, transition: BreakerTransition): void {
@@ -161,7 +190,7 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
 
   /** Whether a fallback may answer for this error; it is counted and reported when it may. */
   admitsFallback(error: unknown, fallbackWhen: (error: unknown) => boolean = isFallbackWorthy): boolean {
-    if (!this.#ask('fallbackWhen', () => fallbackWhen(error))) return false;
+    if (!this.#answers(fallbackWhen, error)) return false;
     this.observer.count('fallback');
     this.observer.emit('call.fallback', { policy: this.name, error });
     return true;
@@ -180,13 +209,17 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
     }
   }
 
-  /** A predicate that throws has not said no. */
-  #ask(predicate: string, ask: () => boolean): boolean {
+  /** A predicate that throws - the user's, or ours on an error whose properties do - counts as a yes, and is told of. */
+  #predicateFailed(predicate: string, error: unknown): true {
+    this.observer.emit('policy.predicate-failed', { policy: this.name, predicate, error });
+    return true;
+  }
+
+  #answers(fallbackWhen: (error: unknown) => boolean, error: unknown): boolean {
     try {
-      return ask();
-    } catch (error) {
-      this.observer.emit('policy.predicate-failed', { policy: this.name, predicate, error });
-      return true;
+      return fallbackWhen(error);
+    } catch (thrown) {
+      return this.#predicateFailed('fallbackWhen', thrown);
     }
   }
 }

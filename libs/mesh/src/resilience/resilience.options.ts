@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PolicyResolver } from './policy-resolver.js';
 import { MAX_DURATION_MS } from './resilience.constants.js';
 
 const durationMs = z.number().positive().max(MAX_DURATION_MS);
@@ -99,14 +100,22 @@ export const policySchema = z.strictObject({
 });
 
 /** Configuration of the resilience room. */
-export const resilienceSchema = z.strictObject({
-  defaults: policySchema.omit({ extends: true }).default({}).describe('Values for every policy.'),
-  groups: z.record(z.string(), policySchema).default({}).describe('Named values that policies extend.'),
-  policies: z
-    .record(z.string(), policySchema)
-    .default({})
-    .describe('Policies by name, or by pattern with `*`; of the patterns the longest that matches applies.'),
-});
+export const resilienceSchema = z
+  .strictObject({
+    defaults: policySchema.omit({ extends: true }).default({}).describe('Values for every policy.'),
+    groups: z.record(z.string(), policySchema).default({}).describe('Named values that policies extend.'),
+    policies: z
+      .record(z.string(), policySchema)
+      .default({})
+      .describe('Policies by name, or by pattern with `*`; of the patterns the longest that matches applies.'),
+  })
+  .superRefine((options, context) => {
+    const resolver = new PolicyResolver(options, new Map());
+    for (const name of Object.keys(options.policies)) {
+      for (const message of resolver.problemsOf(name))
+        context.addIssue({ code: 'custom', path: ['policies', name], message });
+    }
+  });
 
 export type ResilienceOptions = z.output<typeof resilienceSchema>;
 /** One policy as users write it: what is left out comes from the next layer, `false` switches a protection off. */
