@@ -8,7 +8,7 @@ import {
   type OnModuleInit,
   type Type,
 } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import { ModulesContainer, NestFactory } from '@nestjs/core';
 import { Transport } from '@nestjs/microservices';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -110,5 +110,21 @@ describe.each(Object.keys(kinds))('The order of hooks in %s', (kind) => {
       'metrics stop',
       'mesh stopped',
     ]);
+  });
+});
+
+describe('A module that claims the same place at the end of the order', () => {
+  it('fails the boot by name: readiness would come too early', async () => {
+    @Module({})
+    class RivalModule {
+      constructor(modules: ModulesContainer) {
+        for (const module of modules.values()) if (module.metatype === RivalModule) module.distance = -1;
+      }
+    }
+
+    @Module({ imports: [application([]), RivalModule] })
+    class AppModule {}
+    const booting = NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false });
+    await expect(booting).rejects.toThrow('but RivalModule claims the same place');
   });
 });

@@ -188,6 +188,48 @@ describe('LifecycleManager with a required component that fails', () => {
   });
 });
 
+describe('LifecycleManager with components that behave at random', () => {
+  const behaviour = fc.oneof(
+    { weight: 6, arbitrary: fc.nat({ max: 300 }) },
+    { weight: 1, arbitrary: fc.constantFrom<Behaviour>('hang', 'hang-deaf', new Error('random')) },
+  );
+  const specs = fc.array(
+    fc.record({ on: fc.array(fc.nat({ max: 9 })), start: behaviour, stop: behaviour, optional: fc.boolean() }),
+    { minLength: 1, maxLength: 10 },
+  );
+
+  it('starts all that is required or stops all that had begun, in order, and leaves nothing behind', async () => {
+    await fc.assert(
+      fc.asyncProperty(specs, async (graph) => {
+        const bench = new LifecycleBench({ start: { componentMs: 200, totalMs: 1_000 } });
+        const dependsOn = graph.map(({ on }, index) => [
+          ...new Set(on.filter((to) => to < index).map((to) => `c${to}`)),
+        ]);
+        for (const [index, { start, stop, optional }] of graph.entries()) {
+          const declared = { dependsOn: dependsOn[index]!, criticality: optional ? 'optional' : 'required' } as const;
+          bench.manager.register(bench.component(`c${index}`, { start, stop }, declared), 'mesh');
+        }
+        const { status } = await settle(bench, bench.manager.start('mesh'), 30_000);
+        const states = bench.manager.report().map(({ state, criticality }) => [criticality, state]);
+        if (status === 'fulfilled')
+          for (const [criticality, state] of states)
+            expect(criticality === 'optional' || state === 'running').toBe(true);
+        await stopAll(bench);
+        const at = (what: string) => bench.journal.findLastIndex((line) => line.endsWith(` ${what}`));
+        for (const [index, names] of dependsOn.entries()) {
+          if (at(`start c${index}`) < 0) continue;
+          expect(at(`stop c${index}`)).toBeGreaterThan(at(`start c${index}`));
+          for (const dependency of names) expect(at(`stop c${index}`)).toBeLessThan(at(`stop ${dependency}`));
+        }
+        const after: unknown[] = bench.manager.report().map(({ state }) => state);
+        for (const state of ['running', 'starting', 'stopping', 'degraded']) expect(after).not.toContain(state);
+        expect(bench.clock.pendingTimers).toBe(0);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
 describe('LifecycleManager with an optional component that fails', () => {
   const optional = { criticality: 'optional' as const };
 

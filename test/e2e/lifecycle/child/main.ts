@@ -12,6 +12,7 @@ import {
   Sse,
   type INestApplication,
   type OnApplicationBootstrap,
+  type OnApplicationShutdown,
   type OnModuleDestroy,
   type OnModuleInit,
 } from '@nestjs/common';
@@ -64,7 +65,7 @@ class WorkController {
 }
 
 @Injectable()
-class Hooks implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy {
+class Hooks implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
   constructor(
     @Inject(MessageBroker) private readonly broker: MessageBroker,
     @Inject(MeshLifecycle) lifecycle: MeshLifecycle,
@@ -104,6 +105,10 @@ class Hooks implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy {
       (error: Error) => say(error.message),
     );
     if (spec.hang === 'onModuleDestroy') await new Promise(() => undefined);
+  }
+
+  onApplicationShutdown(signal?: string): void {
+    say(`shutdown by ${signal}`);
   }
 }
 
