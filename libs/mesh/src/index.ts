@@ -22,8 +22,18 @@ export {
   DeadlineExceededError,
   RateLimitedError,
 } from './resilience/resilience.errors.js';
-export { RemoteError, reviveError, reviveErrors } from './resilience/filters/remote.error.js';
-export type { MeshFetchInit, ReadingInit } from './resilience/http/mesh-fetch.js';
+export { wrapClient, type WrapOptions } from './resilience/wrap-client.js';
+export { observeThrough, type ObservableCallOptions, type StreamSuccess } from './resilience/observable-call.js';
+export type {
+  CircuitBreakerDecoratorOptions,
+  RetryDecoratorOptions,
+  TimeoutDecoratorOptions,
+} from './resilience/decorators/protection.decorators.js';
+export type { FallbackOptions } from './resilience/decorators/fallback.decorator.js';
+export type { ResilientOptions } from './resilience/decorators/resilient.decorator.js';
+export { MeshExceptionFilter } from './resilience/filters/mesh-exception.filter.js';
+export { type MeshErrorWire, RemoteError, reviveError, reviveErrors } from './resilience/filters/remote.error.js';
+export { MeshFetch, type MeshFetchInit, type ReadingInit } from './resilience/http/mesh-fetch.js';
 export { UpstreamStatusError } from './resilience/http/upstream-status.error.js';
 export { callSignal } from './resilience/call-signal.js';
 export { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
@@ -34,7 +44,10 @@ export { Resilient } from './resilience/decorators/resilient.decorator.js';
 export { CacheEvict, CachePut } from './cache/decorators/cache-write.decorators.js';
 export { Cacheable } from './cache/decorators/cacheable.decorator.js';
 
+export { NoResponderError, OverloadedError, PayloadError, RequestTimeoutError } from './broker/broker.errors.js';
+export type { DeadLetter, DeadLetterQueue } from './broker/dead-letters.js';
 export { InProcessBroker } from './broker/in-process.broker.js';
+export { MESH_TRANSPORT } from './broker/nest/pattern-metadata.js';
 export { Subscribe } from './broker/nest/subscribe.decorator.js';
 
 export { HealthAggregator, type HealthComponentView, type HealthOverview } from './health/health.aggregator.js';
@@ -54,11 +67,13 @@ export {
   MessageBroker,
   type MessageHandler,
   type MessagePattern,
+  type MessageServer,
   type PublishOptions,
   type PublishReceipt,
   type RequestHandler,
   type RequestMessage,
   type RequestOptions,
+  type ServeOptions,
   type SubscribeOptions,
   type Subscription,
 } from './core/broker.port.js';

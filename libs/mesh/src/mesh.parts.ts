@@ -58,7 +58,7 @@ const defaults = {
         metrics,
         contexts,
         service,
-        policyFor: (pattern) => breakers.find(`broker:${pattern}`),
+        policyFor: (_pattern, name) => breakers.find(name),
       }),
   ),
   cache: provide(

@@ -29,7 +29,9 @@ export class MeshError extends HttpException {
   readonly details: Readonly<Record<string, unknown>> | undefined;
 
   constructor(message: string, options: MeshErrorOptions) {
-    const { code, status = 500, retryable = false, retryAfterMs, details, cause } = options;
+    const { code, status = 500, retryable = false, details, cause } = options;
+    // Whole milliseconds, rounded up: a caller that comes back a fraction early is refused once more.
+    const retryAfterMs = options.retryAfterMs === undefined ? undefined : Math.ceil(options.retryAfterMs);
     super(
       {
         statusCode: status,

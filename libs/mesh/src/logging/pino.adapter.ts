@@ -12,6 +12,7 @@ import { type DestinationStream, type Logger as Pino, pino, stdSerializers, symb
 import { CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
 import type { LiveOptions } from '../core/live-options.js';
+import { isMeshError } from '../core/mesh.error.js';
 import { ServiceInfo } from '../core/service-info.js';
 import { callLogFields } from './call-log-fields.js';
 import { type LogFields, type LogLevel, LogSink } from './log-sink.js';
@@ -60,7 +61,7 @@ export class PinoLog extends LogSink {
         },
         // An error's own fields (a failed request with its headers, say) appear only when it is serialized.
         serializers: {
-          err: (error: unknown) => (error instanceof Error ? redaction.fields(stdSerializers.err(error)) : error),
+          err: (error: unknown) => (error instanceof Error ? redaction.fields(errorFields(error)) : error),
         },
         hooks: { streamWrite: (line) => redaction.text(line) },
       },
@@ -152,6 +153,14 @@ class MeshLoggerModule {
   ) {
     if (!host && log.options.current.adoptNestLogger) adoptNestLogger(logger);
   }
+}
+
+/** A mesh error carries the response that it answers with, which says once more what its own fields say. */
+function errorFields(error: Error): Record<string, unknown> {
+  const fields = stdSerializers.err(error) as unknown as Record<string, unknown>;
+  if (!isMeshError(error)) return fields;
+  const { response: _response, options: _options, ...own } = fields;
+  return own;
 }
 
 /** `own`: our pino logger; `existing`: the logger that the application gave to Nest; `false`: the mesh writes no lines. */
