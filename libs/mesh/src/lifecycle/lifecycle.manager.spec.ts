@@ -321,6 +321,21 @@ describe('LifecycleManager with an optional component that fails', () => {
     });
   });
 
+  it('stops it only when a retry that runs has given up', async () => {
+    const bench = new LifecycleBench();
+    let attempts = 0;
+    const start = async (signal: AbortSignal): Promise<void> => {
+      if (++attempts === 1) throw new Error('not yet');
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      await bench.clock.sleep(50);
+      bench.note('gave up');
+    };
+    bench.manager.register(bench.component('geo', {}, { ...optional, start: ({ signal }) => start(signal) }), 'mesh');
+    await settle(bench, bench.manager.start('mesh'), 1_000);
+    await stopAll(bench);
+    expect(bench.journal.slice(-3)).toEqual(['1050 gave up', '1050 stop geo', '1050 stoped geo']);
+  });
+
   it('ends the retries with the stop, also one that hangs', async () => {
     const bench = new LifecycleBench();
     bench.manager.register(

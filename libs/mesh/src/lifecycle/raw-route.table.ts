@@ -26,7 +26,7 @@ export class RawRouteTable {
   /** The route for a request; a GET route also answers HEAD. Other methods on its path stay the host's. */
   find(method: string | undefined, url: string | undefined): RawRoute | undefined {
     if (url === undefined) return undefined;
-    const methods = this.#routes.get(pathOf(url)) ?? this.#routes.get(withoutTrailingSlash(pathOf(url)));
+    const methods = this.#routes.get(withoutTrailingSlash(pathOf(url)));
     return methods?.get((method === 'HEAD' ? 'GET' : method) as RawRoute['method']);
   }
 
