@@ -94,6 +94,29 @@ describe('a call through a policy', () => {
       }
     });
 
+    it('takes the timeout of one call, and refuses one that is no time', async () => {
+      const policy = policyWith({ timeoutMs: 1_000, retry: false });
+      const call = expect(policy.execute(never, { timeoutMs: 10 })).rejects.toMatchObject({
+        code: 'MESH_ATTEMPT_TIMEOUT',
+      });
+      await fixture.clock.advance(10);
+      await call;
+      for (const timeoutMs of [0, -1, NaN])
+        await expect(policy.execute(async () => 1, { timeoutMs })).rejects.toThrow('must be above 0');
+    });
+
+    it('keeps a deadline that lies further ahead than a timer reaches', async () => {
+      const policy = policyWith({ timeoutMs: false, totalTimeoutMs: false, retry: false });
+      const days = 30 * 86_400_000;
+      const call = expect(policy.execute(never, { deadlineAt: fixture.clock.now() + days })).rejects.toThrow(
+        'out of time',
+      );
+      await fixture.clock.advance(days - 1);
+      expect(fixture.manager.inFlight).toBe(1);
+      await fixture.clock.advance(1);
+      await call;
+    });
+
     it("ends at once when the caller's signal aborts, and counts it for nothing", async () => {
       const policy = policyWith();
       const controller = new AbortController();

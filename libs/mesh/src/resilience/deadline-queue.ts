@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Clock, Timer } from '../core/clock.js';
+import { MAX_DURATION_MS } from './resilience.constants.js';
 
 /** Something alive that ends by itself at `expiresAt` (monotonic), or earlier when it is abandoned. */
 export interface Expiring {
@@ -81,7 +82,8 @@ export class DeadlineQueue {
   #arm(at: number): void {
     this.#timer?.cancel();
     this.#armedFor = at;
-    const delayMs = Math.max(0, Math.ceil(at - this.#clock.monotonic()));
+    // A longer timer would overflow and fire at once; this one looks again and goes on.
+    const delayMs = Math.min(MAX_DURATION_MS, Math.max(0, Math.ceil(at - this.#clock.monotonic())));
     this.#timer = this.#outside(() => this.#clock.setTimer(() => this.#onTimer(), delayMs));
   }
 

@@ -1,3 +1,4 @@
+import { MeshConfigError } from '../core/mesh.errors.js';
 import type { Attempt, Policy } from '../core/policy.port.js';
 import { Bulkhead } from './bulkhead.js';
 import { Call } from './call.js';
@@ -51,6 +52,12 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
    * gave it up. Never throws synchronously.
    */
   execute<T>(work: (attempt: Attempt) => PromiseLike<T> | T, options?: CallOptions<T>): Promise<T> {
+    if (options?.timeoutMs !== undefined && !(options.timeoutMs > 0))
+      return Promise.reject(
+        new MeshConfigError(
+          `timeoutMs of a call through policy "${this.name}" is ${options.timeoutMs}; it must be above 0.`,
+        ),
+      );
     const result = new Call(this, work, options).run();
     return options?.fallback === undefined
       ? result
