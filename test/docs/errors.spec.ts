@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 const inCode = new Set(
   globSync('libs/mesh/src/**/*.ts')
-    .filter((path) => !path.endsWith('.spec.ts'))
+    .filter((path) => !/\.(spec|fixture)\.ts$|\/testing\//.test(path))
     .flatMap((path) => [...readFileSync(path, 'utf8').matchAll(/code: '(MESH_[A-Z_]+)'/g)].map((match) => match[1]!)),
 );
 const inDocs = new Set(

@@ -48,7 +48,7 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(async () => {
-  const exited = new Promise((resolve) => child.once('exit', resolve));
+  const exited = new Promise((done) => child.once('exit', done));
   child.kill('SIGTERM');
   await exited;
   rmSync(folder, { recursive: true, force: true });

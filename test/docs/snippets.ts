@@ -39,6 +39,9 @@ export function writeSnippets(folder: string): Map<string, Snippet> {
   rmSync(folder, { recursive: true, force: true });
   const written = new Map<string, Snippet>();
   for (const page of pages()) {
+    // Examples of a main.ts import the reader's own root module.
+    mkdirSync(join(folder, basename(page, '.md')), { recursive: true });
+    writeFileSync(join(folder, basename(page, '.md'), 'app.module.ts'), 'export class AppModule {}\n');
     snippetsOf(page).forEach((snippet, index) => {
       const path = join(folder, basename(page, '.md'), snippet.file ?? `snippet-${index + 1}.ts`);
       mkdirSync(dirname(path), { recursive: true });
