@@ -4,10 +4,19 @@ export type { MeshConfig, MeshOptions } from './mesh.options.js';
 export type { MeshExtras, Replacement } from './replacements.js';
 
 export { enableMeshShutdown } from './lifecycle/enable-mesh-shutdown.js';
-export { MeshComponent } from './lifecycle/mesh-component.decorator.js';
+export { MeshComponent, type MeshComponentOptions } from './lifecycle/mesh-component.decorator.js';
+export type { SignalShutdownOptions } from './lifecycle/signal-shutdown.js';
+export type { Drainable } from './lifecycle/drainable.js';
+export type { ComponentReport } from './lifecycle/lifecycle.report.js';
+export {
+  ComponentGraphError,
+  ComponentStartError,
+  StartAbortedError,
+  StepTimeoutError,
+} from './lifecycle/lifecycle.errors.js';
 export { MESH_COMPONENTS } from './lifecycle/component.explorer.js';
 export type { ComponentContext, ComponentTimeouts, StopContext } from './core/component.port.js';
-export { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
+export { MeshLifecycle, type ShutdownRequest } from './lifecycle/mesh-lifecycle.js';
 
 export type { PolicyDescription } from './resilience/policy-description.js';
 export { pipeline, PolicyBuilder } from './resilience/policy-builder.js';
