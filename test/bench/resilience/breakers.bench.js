@@ -1,7 +1,7 @@
 // Ten thousand breakers in one process: heap, time to create and to close, timers, and what they cost when idle.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { goal } from '../harness.js';
-import { createManager } from './engine.js';
+import { createManager, pendingTimers } from './engine.js';
 
 const COUNT = 10_000;
 const CALLS = 20;
@@ -15,7 +15,6 @@ const heap = () => {
   for (let i = 0; i < 3; i++) globalThis.gc();
   return process.memoryUsage().heapUsed;
 };
-const timers = () => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
 
 async function idleCpu() {
   const before = process.cpuUsage();
@@ -24,7 +23,6 @@ async function idleCpu() {
   return (user + system) / 10 / IDLE_MS;
 }
 
-/** The policies differ only in name, and only `p0` warms the code up. */
 async function measure(title, create) {
   const before = heap();
   const from = performance.now();
@@ -33,7 +31,7 @@ async function measure(title, create) {
   for (let call = 0; call < CALLS; call++) for (const run of policies) await run(action);
   const healthy = (heap() - before) / COUNT;
   const cpu = await idleCpu();
-  const timersNow = timers();
+  const timersNow = pendingTimers();
   for (const run of policies) await run(failing).catch(() => undefined);
   const failed = (heap() - before) / COUNT;
   const closing = performance.now();

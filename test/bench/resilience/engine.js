@@ -12,6 +12,25 @@ const { PrometheusMetrics } = await load('metrics/prometheus.metrics.js');
 
 export const contexts = new CallContexts();
 
+/** The real clock; unref'd timers are in no list of Node's, so it counts them itself. */
+class CountingClock extends SystemClock {
+  pending = 0;
+
+  setTimer(callback, delayMs, options) {
+    let waits = true;
+    const done = () => {
+      if (waits) this.pending--;
+      waits = false;
+    };
+    this.pending++;
+    const timer = super.setTimer(() => (done(), callback()), delayMs, options);
+    return { cancel: () => (done(), timer.cancel()) };
+  }
+}
+
+const clock = new CountingClock();
+export const pendingTimers = () => clock.pending;
+
 export function createManager(policies, { maxSeriesPerMetric = 1_000 } = {}) {
   const events = new MeshEvents();
   const metrics = new PrometheusMetrics(
@@ -19,7 +38,7 @@ export function createManager(policies, { maxSeriesPerMetric = 1_000 } = {}) {
     events,
   );
   return new CircuitBreakerManager(fixedOptions(resilienceSchema.parse({ policies })), {
-    clock: new SystemClock(),
+    clock,
     ids: new SystemIds(),
     events,
     metrics,
