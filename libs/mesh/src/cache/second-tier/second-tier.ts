@@ -121,7 +121,8 @@ export class SecondTier {
   async drain(signal?: AbortSignal): Promise<void> {
     const { clock } = this.deps;
     const endAt = clock.monotonic() + DRAIN_MS;
-    while (this.#queue.size > 0 && this.#state === 'up' && !signal?.aborted && clock.monotonic() < endAt) {
+    const waiting = (): boolean => this.#queue.size > 0 && this.#state === 'up' && !signal?.aborted;
+    while (waiting() && clock.monotonic() < endAt) {
       this.#flush();
       await Promise.race([this.#flushing, clock.sleep(50, signal).catch(() => undefined)]);
     }

@@ -1,0 +1,26 @@
+import type { IncomingMessage } from 'node:http';
+
+export const HTTP_CACHE_OPTIONS = Symbol('nestjs-mesh.http-cache');
+
+export interface HttpCacheOptions<R = IncomingMessage> {
+  /**
+   * Whose answers these are. `public`: the same for everybody, even for requests with credentials. `private`: one for each
+   * `principal`. Left out: requests with `Authorization` or `Cookie` go past the cache.
+   */
+  readonly scope?: 'public' | 'private';
+  /** Who asks, of the platform's request; needed for `private`. `undefined` goes past the cache. */
+  readonly principal?: (request: R) => string | undefined;
+  /** How long a response stays fresh, in milliseconds; the response's own `max-age` wins. @default the cache's `ttlMs` */
+  readonly ttlMs?: number;
+  /** Request headers that the response depends on. Responses whose `Vary` names others are not kept. */
+  readonly varyBy?: readonly string[];
+  /** The query parameters that count; others are ignored. @default all of them */
+  readonly query?: readonly string[];
+  /** Response headers to keep beside the usual ones. */
+  readonly headers?: readonly string[];
+  /** Larger bodies are not kept, in bytes. @default 1 MiB */
+  readonly maxBodyBytes?: number;
+  readonly tags?: readonly string[];
+  /** @default 'http' */
+  readonly namespace?: string;
+}
