@@ -1,13 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Clock } from '../core/clock.js';
 import { DrainingError } from '../core/mesh.errors.js';
 import type { Attempt } from '../core/policy.port.js';
 import type { Bulkhead, Waiter } from './bulkhead.js';
 import { enterAttempt } from './call-signal.js';
+import type { AttemptScope } from './attempt-scope.js';
 import { type CircuitBreaker, REFUSED } from './circuit-breaker.js';
-import type { DeadlineQueue, Expiring } from './deadline-queue.js';
-import type { LatencySample } from './latency-sample.js';
-import type { Outcome, PolicyObserver } from './policy-observer.js';
+import type { Expiring } from './deadline-queue.js';
+import type { Outcome } from './policy-observer.js';
 import { DEADLINE_EVIDENCE_MS } from './resilience.constants.js';
 import {
   AttemptTimeoutError,
@@ -19,36 +18,6 @@ import {
   RateLimitedError,
   withoutStack,
 } from './resilience.errors.js';
-import type { TokenBucket } from './token-bucket.js';
-
-/** The parts of a policy that an attempt passes through; what is switched off is absent. */
-export interface AttemptHost {
-  readonly name: string;
-  readonly clock: Clock;
-  readonly queue: DeadlineQueue;
-  readonly observer: PolicyObserver;
-  readonly rateLimit: TokenBucket | undefined;
-  readonly bulkhead: Bulkhead | undefined;
-  readonly latency: LatencySample | undefined;
-  /** The application goes down: nothing new begins. */
-  readonly draining: boolean;
-  isFailure(error: unknown): boolean;
-  isFailureResult(value: unknown): boolean;
-}
-
-/** What all attempts of one call share. Instants are monotonic. */
-export interface AttemptScope<T> {
-  readonly host: AttemptHost;
-  readonly work: (attempt: Attempt) => PromiseLike<T> | T;
-  readonly breaker: CircuitBreaker | undefined;
-  readonly timeoutMs: number;
-  readonly deadlineAt: number;
-  /** Whether the deadline came from outside: what it cuts short early says nothing about the callee. */
-  readonly deadlineInherited: boolean;
-  readonly signal: AbortSignal | undefined;
-  /** Whether this is the only attempt, whose outcome is the call's. */
-  readonly single: boolean;
-}
 
 const SETTLED = Promise.resolve();
 

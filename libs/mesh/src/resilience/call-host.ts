@@ -1,4 +1,4 @@
-import type { AttemptHost } from './attempt-run.js';
+import type { AttemptHost } from './attempt-scope.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import type { HedgeSettings, RetrySettings } from './policy-settings.js';
 import type { RetryBudget } from './retry-budget.js';

@@ -1,5 +1,6 @@
 import type { Attempt } from '../core/policy.port.js';
-import { AttemptRun, type AttemptScope } from './attempt-run.js';
+import { AttemptRun } from './attempt-run.js';
+import type { AttemptScope } from './attempt-scope.js';
 import { backoffMs } from './backoff.js';
 import type { CallHost } from './call-host.js';
 import type { CallOptions } from './call-hooks.js';

@@ -192,11 +192,6 @@ export class CircuitBreaker implements BreakerControl {
       this.#window = reseed(createWindow(settings), this.#window, this.host.clock.monotonic());
   }
 
-  /** Opens it as if it had just failed, for `openMs`: for restoring a saved state and for tests. */
-  forceOpen(openMs: number, reason: string): void {
-    if (!this.#hold) this.#open(this.host.clock.monotonic(), reason, openMs);
-  }
-
   /** It takes part in nothing any more; outcomes of calls still running change nothing. */
   dispose(): void {
     this.#generation = ++this.#lastTicket;
@@ -241,9 +236,9 @@ export class CircuitBreaker implements BreakerControl {
       this.#moveTo(this.#switch!.halfOpen(), 'the open time is over');
   }
 
-  #open(now: number, reason: string, exactMs?: number): void {
+  #open(now: number, reason: string): void {
     if (this.#state === 'closed' && now - this.#closedAt >= this.#settings.windowMs) this.#openings = 0;
-    const openMs = exactMs ?? this.#nextOpenMs();
+    const openMs = this.#nextOpenMs();
     this.#openings++;
     this.#openUntil = now + openMs;
     this.#moveTo(this.#ensureSwitch().open(), reason, openMs);

@@ -1,4 +1,5 @@
-import { AttemptRun, type AttemptScope } from './attempt-run.js';
+import { AttemptRun } from './attempt-run.js';
+import type { AttemptScope } from './attempt-scope.js';
 import type { CallHost } from './call-host.js';
 import { Pause } from './pause.js';
 import type { HedgeSettings } from './policy-settings.js';
