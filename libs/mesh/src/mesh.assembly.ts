@@ -7,6 +7,7 @@ import { CachedMethods } from './cache/decorators/cached-methods.js';
 import { ConfigStore } from './config/config.store.js';
 import { MessageBroker } from './core/broker.port.js';
 import { CacheClient } from './core/cache.port.js';
+import { Clock } from './core/clock.js';
 import type { MeshComponent } from './core/component.port.js';
 import { MeshEvents } from './core/mesh.events.js';
 import { MeshRuntime } from './core/mesh-runtime.js';
@@ -26,6 +27,7 @@ import { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
 import { AccessLog } from './logging/access-log.js';
 import { EventLog } from './logging/event-log.js';
 import { LogSink } from './logging/log-sink.js';
+import { ConfigWiring } from './mesh.config-wiring.js';
 import type { MeshConfig } from './mesh.options.js';
 import { EventMetrics } from './metrics/event.metrics.js';
 import { HttpMetrics } from './metrics/http.metrics.js';
@@ -71,6 +73,11 @@ export class MeshAssembly {
     this.#addRoutes(parts.metrics);
     this.#observe(parts.metrics);
     await this.#connectHandlers(parts.broker);
+  }
+
+  /** Runs after the last `onModuleInit` of the user's code: what it declares is declared by now. */
+  verifyPolicies(): void {
+    this.#get(CircuitBreakerManager).verify();
   }
 
   /** Runs when every component has started: what the checks ask is there then. */
@@ -122,8 +129,25 @@ export class MeshAssembly {
       asComponent('cache', ['broker'], cache),
       // Its checks begin later, see startHealth().
       asComponent('health', ['cache'], { stop: () => health.stop() }),
+      this.#configWiring(metrics),
     ])
       this.#get(MeshLifecycle).register(component, 'mesh');
+  }
+
+  #configWiring(metrics: MetricsClient): ConfigWiring {
+    const breakers = this.#get(CircuitBreakerManager);
+    const wiring = new ConfigWiring({
+      store: this.#get(ConfigStore<MeshConfig>),
+      clock: this.#get(Clock),
+      events: this.#get(MeshEvents),
+      metrics,
+      health: this.#get(HealthAggregator),
+      participants: [
+        { name: 'resilience', paths: ['resilience'], check: ({ next }) => breakers.verify(next.resilience) },
+      ],
+    });
+    this.#get(MeshLifecycle).addFlush(wiring.meter());
+    return wiring;
   }
 
   /** The process's own metrics start and stop with the client; a replaced client may have steps of its own. */

@@ -29,9 +29,9 @@ export type KernelAsyncOptions = typeof ASYNC_OPTIONS_TYPE;
 const kernel = [
   {
     provide: ConfigStore,
-    inject: [MESH_OPTIONS],
-    useFactory: (value: unknown): Promise<ConfigStore<MeshConfig>> =>
-      loadConfig({ schema: meshSchema, value, env: process.env, misplaced: misplacedOptions }),
+    inject: [MESH_OPTIONS, MeshEvents, Clock],
+    useFactory: (value: unknown, events: MeshEvents, clock: Clock): Promise<ConfigStore<MeshConfig>> =>
+      loadConfig({ schema: meshSchema, value, env: process.env, misplaced: misplacedOptions, events, clock }),
   },
   { provide: Clock, useClass: SystemClock },
   { provide: Ids, useClass: SystemIds },

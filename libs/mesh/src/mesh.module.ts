@@ -71,6 +71,7 @@ export class MeshModule implements OnModuleInit, OnApplicationBootstrap, OnAppli
   }
 
   async onApplicationBootstrap(): Promise<void> {
+    this.#assembly.verifyPolicies();
     await this.#lifecycle.onMeshBootstrap();
     await this.#assembly.startHealth();
   }

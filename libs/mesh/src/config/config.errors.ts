@@ -63,10 +63,11 @@ export class RestartRequiredError extends MeshError {
 export class ConfigRefusedError extends MeshError {
   constructor(
     readonly culprit: string,
-    readonly phase: 'prepare' | 'commit',
+    readonly phase: 'check' | 'prepare' | 'commit',
     cause: unknown,
   ) {
-    super(`The update was refused: ${culprit} failed to ${phase} it: ${reasonOf(cause)}. Nothing has changed.`, {
+    const what = phase === 'check' ? "can't take it" : `failed to ${phase} it`;
+    super(`The update was refused: ${culprit} ${what}: ${reasonOf(cause)}. Nothing has changed.`, {
       code: 'MESH_CONFIG_REFUSED',
       status: 409,
       details: { culprit, phase },

@@ -11,8 +11,9 @@ export interface ParticipantChange<T = unknown> {
 }
 
 /**
- * A component that has to be rebuilt when options of class `swap` change. An update is prepared by all participants, in
- * the order in which they joined, before any commits; so each joins after those it depends on.
+ * A component with a say in updates: it may refuse what the schema can't know to be impossible, and it is rebuilt when
+ * options of class `swap` change. An update is checked and prepared by all participants, in the order in which they
+ * joined, before any commits; so each joins after those it depends on.
  */
 export interface ConfigParticipant<T = unknown> {
   /** Stands in errors and events. */
@@ -21,8 +22,10 @@ export interface ConfigParticipant<T = unknown> {
   readonly paths: readonly string[];
   /** How long `prepare` may take, in milliseconds. @default 15_000 */
   readonly timeoutMs?: number;
+  /** Looks at any change of its parts, live ones and dry runs included, and changes nothing. Throws to refuse. */
+  check?(change: Omit<ParticipantChange<T>, 'signal'>): void;
   /** Makes everything ready - starts the new client, checks it - without letting it be seen. Throws to refuse. */
-  prepare(change: ParticipantChange<T>): Promise<PreparedChange> | PreparedChange;
+  prepare?(change: ParticipantChange<T>): Promise<PreparedChange> | PreparedChange;
 }
 
 /** A change that waits for its word. Either `settle` or `discard` is called in the end, once. */

@@ -214,9 +214,11 @@ export class ConfigStore<T extends object = object> {
       const leaves = diff(this.composer.schema, this.snapshot, next.value);
       changes = Object.freeze(leaves.map((leaf) => displayedChange(this.composer.schema, leaf)));
       this.#refuseRestart(leaves);
+      const transaction = this.#transaction(next, leaves);
+      transaction.check([...this.#participants]);
       if (options.dryRun) return this.#result('checked', changes);
       if (leaves.length === 0) return this.#adopt(next);
-      return await this.#apply(next, leaves, changes, options);
+      return await this.#apply(next, transaction, changes, options);
     } catch (error) {
       const isTold = options.dryRun || error instanceof ConfigRolledBackError;
       if (!isTold) this.#reject(error, options.source, changes);
@@ -226,16 +228,11 @@ export class ConfigStore<T extends object = object> {
 
   async #apply(
     next: Composition<T>,
-    leaves: readonly LeafChange[],
+    transaction: ConfigTransaction<T>,
     changes: readonly ConfigChange[],
     options: UpdateOptions,
   ): Promise<UpdateResult> {
     const previous = this.#composition;
-    const transaction = new ConfigTransaction(this.#clock, {
-      next: next.value,
-      previous: previous.value,
-      changes: leaves,
-    });
     await transaction.prepare([...this.#participants], this.#closing.signal);
 
     const { healthWindowMs = HEALTH_WINDOW_MS } = options;
@@ -255,6 +252,10 @@ export class ConfigStore<T extends object = object> {
     const downfall = await window?.outcome;
     if (downfall) return this.#goBack(previous, transaction, { ...downfall, changes, source: options.source });
     return this.#result('applied', changes, await transaction.settle());
+  }
+
+  #transaction(next: Composition<T>, changes: readonly LeafChange[]): ConfigTransaction<T> {
+    return new ConfigTransaction(this.#clock, { next: next.value, previous: this.snapshot, changes });
   }
 
   async #goBack(
@@ -301,7 +302,7 @@ export class ConfigStore<T extends object = object> {
   #refuseRestart(leaves: readonly LeafChange[]): void {
     const refused = leaves.filter(({ update, path }) => {
       // What nobody swaps would be in the snapshot and not in effect.
-      if (update === 'swap') return ![...this.#participants].some((participant) => concerns(participant, path));
+      if (update === 'swap') return ![...this.#participants].some((one) => one.prepare && concerns(one, path));
       return update === 'restart';
     });
     if (refused.length > 0) throw new RestartRequiredError(refused.map(({ path }) => formatPath(path)));

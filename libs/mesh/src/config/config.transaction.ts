@@ -29,12 +29,25 @@ export class ConfigTransaction<T> {
     private readonly update: { readonly next: T; readonly previous: T; readonly changes: readonly LeafChange[] },
   ) {}
 
+  /** @throws {ConfigRefusedError} when a participant can't take the change. */
+  check(participants: readonly ConfigParticipant<T>[]): void {
+    for (const participant of participants) {
+      const changes = this.#changesOf(participant);
+      if (changes.length === 0) continue;
+      try {
+        participant.check?.({ ...this.update, changes });
+      } catch (error) {
+        throw new ConfigRefusedError(participant.name, 'check', error);
+      }
+    }
+  }
+
   /** @throws {ConfigRefusedError} when a participant refuses; those that had prepared have discarded it by then. */
   async prepare(participants: readonly ConfigParticipant<T>[], signal: AbortSignal): Promise<void> {
     for (const participant of participants) {
-      const changes = this.update.changes.filter(({ path }) => concerns(participant, path));
+      const changes = this.#changesOf(participant);
       // Live options alone reach the component through its LiveOptions; there is nothing to rebuild.
-      if (!changes.some(({ update }) => update === 'swap')) continue;
+      if (!participant.prepare || !changes.some(({ update }) => update === 'swap')) continue;
       try {
         const change = await this.#inTime(participant, changes, signal);
         this.#prepared.push({ name: participant.name, change });
@@ -106,6 +119,10 @@ export class ConfigTransaction<T> {
     );
   }
 
+  #changesOf(participant: ConfigParticipant<T>): LeafChange[] {
+    return this.update.changes.filter(({ path }) => concerns(participant, path));
+  }
+
   async #inTime(
     participant: ConfigParticipant<T>,
     changes: readonly LeafChange[],
@@ -116,7 +133,7 @@ export class ConfigTransaction<T> {
     const timer = this.clock.setTimer(() => limit.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
     const aborted = AbortSignal.any([signal, limit.signal]);
     try {
-      const preparing = Promise.resolve(participant.prepare({ ...this.update, changes, signal: aborted }));
+      const preparing = Promise.resolve(participant.prepare!({ ...this.update, changes, signal: aborted }));
       return await orAborted(preparing, aborted);
     } finally {
       timer.cancel();

@@ -67,14 +67,16 @@ export class CircuitBreakerManager extends PolicyRunner {
   }
 
   /**
-   * Resolves everything that is configured or declared: for the end of the boot, when all declarations are in.
+   * Resolves everything that is configured or declared: at the end of the boot, when all declarations are in, and before
+   * options that are not in force yet are taken over.
    * @throws {MeshConfigError} with all that is wrong.
    */
-  verify(): void {
+  verify(options: ResilienceOptions = this.#options.current): void {
+    const resolver = new PolicyResolver(options, this.#declared);
     const problems: string[] = [];
-    for (const name of new Set([...Object.keys(this.#options.current.policies), ...this.#declared.keys()])) {
+    for (const name of new Set([...Object.keys(options.policies), ...this.#declared.keys()])) {
       try {
-        this.#resolver.resolve(name, this.#declared.get(name));
+        resolver.resolve(name, this.#declared.get(name));
       } catch (error) {
         if (!(error instanceof MeshConfigError)) throw error;
         problems.push(error.message);

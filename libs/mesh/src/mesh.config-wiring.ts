@@ -1,0 +1,68 @@
+import { ConfigFileWatcher } from './config/config-file.watcher.js';
+import { meterConfig } from './config/config.metrics.js';
+import type { ConfigParticipant } from './config/config.participant.js';
+import type { ConfigStore } from './config/config.store.js';
+import type { Clock } from './core/clock.js';
+import type { MeshComponent } from './core/component.port.js';
+import type { MeshEvents } from './core/mesh.events.js';
+import type { MetricsClient } from './core/metrics.port.js';
+import { readinessWatch } from './readiness.watch.js';
+import type { HealthAggregator } from './health/health.aggregator.js';
+import type { MeshConfig } from './mesh.options.js';
+
+export interface ConfigWiringDeps {
+  readonly store: ConfigStore<MeshConfig>;
+  readonly clock: Clock;
+  readonly events: MeshEvents;
+  readonly metrics: MetricsClient;
+  readonly health: HealthAggregator;
+  /** In the order of their dependencies. */
+  readonly participants: readonly ConfigParticipant<MeshConfig>[];
+}
+
+/**
+ * Lets the configuration change while the application runs: the rooms take part in updates, readiness decides whether
+ * they stand, and the file is watched from `ready` on. The last part to start and the first to go, so that no update
+ * meets a part that is not up.
+ */
+export class ConfigWiring implements MeshComponent {
+  readonly name = 'config';
+  readonly dependsOn = ['health'];
+  readonly #deps: ConfigWiringDeps;
+  readonly #watcher: ConfigFileWatcher;
+  #leave: readonly (() => void)[] = [];
+
+  constructor(deps: ConfigWiringDeps) {
+    this.#deps = deps;
+    this.#watcher = new ConfigFileWatcher(deps.store, deps.clock);
+  }
+
+  start(): void {
+    const { store, events, health, clock, participants } = this.#deps;
+    store.watchHealthWith(readinessWatch(health, events, clock));
+    this.#leave = [
+      ...participants.map((participant) => store.join(participant)),
+      events.on('lifecycle.phase', ({ phase }) => {
+        if (phase === 'ready') this.#watcher.start();
+        else this.#watcher.stop();
+      }),
+    ];
+  }
+
+  /** Counts updates until the returned function is called; longer than the component lives, so that its end is counted. */
+  meter(): () => void {
+    const { store, events, metrics } = this.#deps;
+    return meterConfig(store, events, metrics);
+  }
+
+  async drain(): Promise<void> {
+    this.#watcher.stop();
+    await this.#deps.store.close();
+  }
+
+  async stop(): Promise<void> {
+    await this.drain();
+    for (const leave of this.#leave) leave();
+    this.#leave = [];
+  }
+}
