@@ -18,10 +18,22 @@ export { MESH_COMPONENTS } from './lifecycle/component.explorer.js';
 export type { ComponentContext, ComponentTimeouts, StopContext } from './core/component.port.js';
 export { MeshLifecycle, type ShutdownRequest } from './lifecycle/mesh-lifecycle.js';
 
-export type { PolicyDescription } from './resilience/policy-description.js';
+export type { BreakerSnapshot, PolicyDescription, PolicyEvent, PolicyValue } from './resilience/policy-description.js';
+export type { BreakerControl, HoldOptions } from './resilience/circuit-breaker.js';
+export type { CallHooks, CallOptions } from './resilience/call-hooks.js';
 export { pipeline, PolicyBuilder } from './resilience/policy-builder.js';
 export { ResiliencePolicy } from './resilience/resilience-policy.js';
-export type { PolicyDeclaration, PolicyOptions, ResilienceOptions } from './resilience/resilience.options.js';
+export type {
+  BulkheadOptions,
+  CircuitBreakerOptions,
+  HedgeOptions,
+  PolicyDeclaration,
+  PolicyOptions,
+  PolicyPredicates,
+  RateLimitOptions,
+  ResilienceOptions,
+  RetryOptions,
+} from './resilience/resilience.options.js';
 export {
   AttemptTimeoutError,
   BulkheadFullError,
@@ -44,7 +56,8 @@ export { MeshExceptionFilter } from './resilience/filters/mesh-exception.filter.
 export { type MeshErrorWire, RemoteError, reviveError, reviveErrors } from './resilience/filters/remote.error.js';
 export { MeshFetch, type MeshFetchInit, type ReadingInit } from './resilience/http/mesh-fetch.js';
 export { UpstreamStatusError } from './resilience/http/upstream-status.error.js';
-export { callSignal } from './resilience/call-signal.js';
+export { callSignal, currentAttempt } from './resilience/call-signal.js';
+export { attemptsOf, isCalleeFailure, isFallbackWorthy, isUnsent } from './resilience/error-classification.js';
 export { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 export { Fallback } from './resilience/decorators/fallback.decorator.js';
 export { Bulkhead, CircuitBreaker, RateLimit, Retry, Timeout } from './resilience/decorators/protection.decorators.js';
