@@ -14,14 +14,16 @@ export const brokerOptionsSchema = z.strictObject({
     .min(1)
     .max(3_600_000)
     .default(5_000)
-    .describe('Limit of a request without one of its own, in milliseconds, 1-3600000.'),
+    .describe('Limit of a request without one of its own, in milliseconds, 1-3600000.')
+    .meta({ update: 'live' }),
   maxInFlight: z
     .number()
     .int()
     .min(1)
     .max(1_000_000)
     .default(10_000)
-    .describe('Requests that may run at once, 1-1000000; more are refused with MESH_OVERLOADED.'),
+    .describe('Requests that may run at once, 1-1000000; more are refused with MESH_OVERLOADED.')
+    .meta({ update: 'live' }),
   subscribe: z
     .strictObject({
       concurrency: z.number().int().min(1).max(10_000).default(16).describe('Messages a subscription handles at once.'),
@@ -53,7 +55,8 @@ export const brokerOptionsSchema = z.strictObject({
         .describe('Dead letters kept per topic, 0-1000000; the oldest goes first.'),
     })
     .prefault({})
-    .describe('Defaults of subscriptions; each subscription may set its own.'),
+    .describe('Defaults of subscriptions; each subscription may set its own.')
+    .meta({ update: 'live' }),
 });
 
 export type BrokerOptions = z.infer<typeof brokerOptionsSchema>;

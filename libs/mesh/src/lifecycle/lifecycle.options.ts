@@ -56,7 +56,7 @@ const shutdownSchema = z
 /** Options of ordered start and graceful shutdown. */
 export const lifecycleSchema = z.strictObject({
   start: startSchema.prefault({}),
-  shutdown: shutdownSchema.prefault({}),
+  shutdown: shutdownSchema.prefault({}).meta({ update: 'live' }),
 });
 
 export type LifecycleOptions = z.output<typeof lifecycleSchema>;

@@ -6,7 +6,8 @@ export const loggingSchema = z
     level: z
       .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
       .default('info')
-      .describe('Lines below this level are not written. May change while the application runs.'),
+      .describe('Lines below this level are not written.')
+      .meta({ update: 'live' }),
     repeatWindowMs: z
       .int()
       .min(0)
@@ -14,11 +15,13 @@ export const loggingSchema = z
       .default(DEFAULT_REPEAT_WINDOW_MS)
       .describe(
         'How long, in milliseconds, an event that repeats is counted instead of written again, 0-3,600,000; 0 writes every event.',
-      ),
+      )
+      .meta({ update: 'live' }),
     accessLog: z
       .boolean()
       .default(true)
-      .describe('Whether a line is written for each HTTP request: info, and error from status 500.'),
+      .describe('Whether a line is written for each HTTP request: info, and error from status 500.')
+      .meta({ update: 'live' }),
     redact: z
       .array(z.string().min(1).max(100))
       .default([])

@@ -8,9 +8,8 @@ export const metricsSchema = z
       .min(1)
       .max(1_000_000)
       .default(DEFAULT_SERIES_LIMIT)
-      .describe(
-        'Label sets that one metric may have, 1-1,000,000; further ones are counted in its `__other__` series.',
-      ),
+      .describe('Label sets that one metric may have, 1-1,000,000; further ones are counted in its `__other__` series.')
+      .meta({ update: 'live' }),
     processMetrics: z
       .boolean()
       .default(true)

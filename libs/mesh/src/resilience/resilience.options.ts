@@ -115,7 +115,8 @@ export const resilienceSchema = z
       for (const message of resolver.problemsOf(name))
         context.addIssue({ code: 'custom', path: ['policies', name], message });
     }
-  });
+  })
+  .meta({ update: 'live' });
 
 export type ResilienceOptions = z.output<typeof resilienceSchema>;
 /** One policy as users write it: what is left out comes from the next layer, `false` switches a protection off. */
