@@ -64,7 +64,8 @@ export { Bulkhead, CircuitBreaker, RateLimit, Retry, Timeout } from './resilienc
 export { Resilient } from './resilience/decorators/resilient.decorator.js';
 
 export { CacheEvict, CachePut } from './cache/decorators/cache-write.decorators.js';
-export { HttpCache, type HttpCacheOptions } from './cache/http/http-cache.decorator.js';
+export { HttpCache } from './cache/http/http-cache.decorator.js';
+export type { HttpCacheOptions } from './cache/http/http-cache.options.js';
 export { Cacheable } from './cache/decorators/cacheable.decorator.js';
 
 export { NoResponderError, OverloadedError, PayloadError, RequestTimeoutError } from './broker/broker.errors.js';
