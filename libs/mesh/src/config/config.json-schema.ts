@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ConfigSchema } from './config.schema.js';
+import type { ConfigMeta, ConfigSchema } from './config.schema.js';
 
 /**
  * JSON Schema (draft 2020-12) of what a configuration file may hold, for editors and forms. Nothing is required, because
@@ -9,7 +9,12 @@ export function configJsonSchema(schema: ConfigSchema): Readonly<Record<string, 
   const json: Record<string, unknown> = z.toJSONSchema(schema, {
     io: 'input',
     unrepresentable: 'any',
-    override: ({ jsonSchema }) => void delete jsonSchema.required,
+    override: ({ jsonSchema }) => {
+      delete jsonSchema.required;
+      const { byDefault } = jsonSchema as ConfigMeta;
+      if (byDefault !== undefined) jsonSchema.default = byDefault as typeof jsonSchema.default;
+      delete jsonSchema['byDefault'];
+    },
   });
   return { ...json, properties: { $schema: { type: 'string' }, ...(json['properties'] as object | undefined) } };
 }

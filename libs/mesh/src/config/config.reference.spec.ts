@@ -35,7 +35,7 @@ it('lists every option with type, default, update class and meaning', () => {
     | \`service.name\` | \`text\` | \`required\` | restart | Name of the service. |
     | \`policies.<name>.timeoutMs\` | \`number\` |  | live | Limit of one attempt, in ms. |
     | \`policies.<name>.backoff\` | \`"constant" or "exponential"\` | \`"exponential"\` | live |  |
-    | \`cache\` | \`false or object\` | \`{}\` | restart | \`false\` switches it off. |
+    | \`cache\` | \`false or object\` | \`on\` | restart | \`false\` switches it off. |
     | \`cache.ttlMs\` | \`number\` | \`30000\` | live | How long a value is fresh \\| in ms. |
     | \`cache.url\` | \`text\` |  | swap |  |
     | \`levels.http\` | \`text\` | \`"info"\` | restart |  |

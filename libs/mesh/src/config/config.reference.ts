@@ -1,7 +1,7 @@
 import { shown } from './config.mask.js';
 import { branchesOf, childrenOf, defOf, isStructured, keysOf, MAX_DEPTH, metaOf, strictest } from './config.schema.js';
 import type { ConfigSchema, UpdateClass } from './config.schema.js';
-import { own } from './config.tree.js';
+import { isTree, own } from './config.tree.js';
 
 /** One option of the reference. */
 interface ReferenceRow {
@@ -79,15 +79,19 @@ function withReferences(all: readonly ReferenceRow[]): ReferenceRow[] {
   return all.flatMap((row) => references.get(row) ?? (left.has(row) ? row : []));
 }
 
+/** Whether `b` says what `a` says; without a default of its own it may have another one, which it inherits. */
 function isAlike(a: ReferenceRow, b: ReferenceRow | undefined): boolean {
-  return b !== undefined && JSON.stringify({ ...a, path: '' }) === JSON.stringify({ ...b, path: '' });
+  if (b === undefined) return false;
+  const byDefault = b.byDefault || a.byDefault;
+  return JSON.stringify({ ...a, path: '' }) === JSON.stringify({ ...b, path: '', byDefault });
 }
 
 function* rowsOf(schemas: readonly ConfigSchema[], place: Place, depth: number): Generator<ReferenceRow> {
   const metas = schemas.map(metaOf);
   const [first, ...others] = metas.flatMap((meta) => meta.update ?? []);
   const update = first ? strictest([first, ...others]) : place.update;
-  const byDefault = schemas.map(defaultOf).find((value) => value !== undefined) ?? place.byDefault;
+  const said = [...metas.map((meta) => meta.byDefault), ...schemas.map(defaultOf), place.byDefault];
+  const byDefault = said.find((value) => value !== undefined);
   const leaf = schemas.flatMap(branchesOf).filter((branch) => !isStructured(branch));
 
   // A section has a line of its own only where it may also be something else, such as `false`.
@@ -129,6 +133,7 @@ function defaultOf(schema: ConfigSchema): unknown {
 }
 
 function defaultText(schemas: readonly ConfigSchema[], byDefault: unknown): string {
+  if (isTree(byDefault)) return 'on';
   if (byDefault !== undefined) return shown(byDefault);
   return schemas.some((schema) => (schema as Partial<{ isOptional(): boolean }>).isOptional?.()) ? '' : 'required';
 }

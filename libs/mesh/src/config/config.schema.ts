@@ -17,6 +17,8 @@ export interface ConfigMeta {
   /** Never shown in errors, diffs and explanations. Inherited by everything below. */
   readonly secret?: boolean;
   readonly description?: string;
+  /** What holds when nobody says anything, where the room fills it in itself: for reference and editors. */
+  readonly byDefault?: unknown;
 }
 
 /** What zod documents for tools like this one, behind the one underscore of its API. */

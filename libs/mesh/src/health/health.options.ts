@@ -2,7 +2,10 @@ import { z } from 'zod';
 
 const everyMs = z.int().min(100).max(3_600_000);
 const timeoutMs = z.int().min(10).max(60_000);
-const membership = z.record(z.string().min(1), z.enum(['required', 'optional']));
+const membership = z.record(
+  z.string().min(1),
+  z.enum(['required', 'optional']).describe('Whether it takes the group down with it, or only degrades it.'),
+);
 const path = z.string().regex(/^\/[^\s?#]*$/, 'must be an absolute path: it starts with "/" and has no query');
 
 /** How one contributor is treated; what code asks for is held to the same limits. */
@@ -42,9 +45,9 @@ export const healthSchema = z
         z.strictObject({
           paths: z
             .object({
-              live: path.default('/health/live'),
-              ready: path.default('/health/ready'),
-              startup: path.default('/health/startup'),
+              live: path.default('/health/live').describe('Path of `live`.'),
+              ready: path.default('/health/ready').describe('Path of `ready`.'),
+              startup: path.default('/health/startup').describe('Path of `startup`.'),
             })
             .catchall(path)
             .prefault({})

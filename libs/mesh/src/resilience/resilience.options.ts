@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { PolicyResolver } from './policy-resolver.js';
-import { MAX_DURATION_MS } from './resilience.constants.js';
+import { MAX_DURATION_MS, OFF_BY_DEFAULT, POLICY_DEFAULTS as D } from './resilience.constants.js';
 
 const durationMs = z.number().positive().max(MAX_DURATION_MS);
 const waitMs = z.number().nonnegative().max(MAX_DURATION_MS);
@@ -53,30 +53,57 @@ const circuitBreakerSchema = z.strictObject({
 });
 
 const bulkheadSchema = z.strictObject({
-  maxConcurrent: count.optional().describe('Calls that run at once.'),
-  maxQueued: z.number().int().min(0).optional().describe('Calls that wait for a slot, in order.'),
-  maxWaitMs: durationMs.optional().describe('How long a call waits for a slot, in milliseconds.'),
+  maxConcurrent: count.optional().describe('Calls that run at once.').meta({ byDefault: D.bulkhead.maxConcurrent }),
+  maxQueued: z
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .describe('Calls that wait for a slot, in order.')
+    .meta({ byDefault: D.bulkhead.maxQueued }),
+  maxWaitMs: durationMs
+    .optional()
+    .describe('How long a call waits for a slot, in milliseconds.')
+    .meta({ byDefault: D.bulkhead.maxWaitMs }),
 });
 
 const rateLimitSchema = z.strictObject({
-  limit: z.number().positive().optional().describe('Calls per interval.'),
-  intervalMs: durationMs.optional().describe('The interval, in milliseconds.'),
+  limit: z.number().positive().optional().describe('Calls per interval.').meta({ byDefault: D.rateLimit.limit }),
+  intervalMs: durationMs
+    .optional()
+    .describe('The interval, in milliseconds.')
+    .meta({ byDefault: D.rateLimit.intervalMs }),
   burst: z
     .union([z.literal(false), count])
     .optional()
-    .describe('Calls that may come at once after a quiet time; `false` for `limit`.'),
+    .describe('Calls that may come at once after a quiet time; `false` for `limit`.')
+    .meta({ byDefault: D.rateLimit.burst }),
 });
 
 const hedgeSchema = z.strictObject({
-  maxHedges: z.number().int().min(1).max(5).optional().describe('Extra attempts beside the first one, 1-5.'),
+  maxHedges: z
+    .number()
+    .int()
+    .min(1)
+    .max(5)
+    .optional()
+    .describe('Extra attempts beside the first one, 1-5.')
+    .meta({ byDefault: D.hedge.maxHedges }),
   delayMs: z
     .union([z.literal('p95'), durationMs])
     .optional()
-    .describe('Wait before an extra attempt, in milliseconds, or the 95th percentile of the last calls.'),
-  minDelayMs: durationMs.optional().describe('Lower limit of a measured delay, in milliseconds.'),
+    .describe('Wait before an extra attempt, in milliseconds, or the 95th percentile of the last calls.')
+    .meta({ byDefault: D.hedge.delayMs }),
+  minDelayMs: durationMs
+    .optional()
+    .describe('Lower limit of a measured delay, in milliseconds.')
+    .meta({ byDefault: D.hedge.minDelayMs }),
 });
 
 const off = z.literal(false);
+
+/** As a policy is when nobody says anything. */
+const DEFAULTS = { ...D, ...Object.fromEntries(OFF_BY_DEFAULT.map((name) => [name, false])) };
 
 /** One policy as users write it: what is left out comes from the next layer, `false` switches a protection off. */
 export const policySchema = z.strictObject({
@@ -102,7 +129,11 @@ export const policySchema = z.strictObject({
 /** Configuration of the resilience room. */
 export const resilienceSchema = z
   .strictObject({
-    defaults: policySchema.omit({ extends: true }).default({}).describe('Values for every policy.'),
+    defaults: policySchema
+      .omit({ extends: true })
+      .default({})
+      .describe('Values for every policy.')
+      .meta({ byDefault: DEFAULTS }),
     groups: z.record(z.string(), policySchema).default({}).describe('Named values that policies extend.'),
     policies: z
       .record(z.string(), policySchema)
