@@ -2,16 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { MessageBroker } from '../../../libs/mesh/src/core/broker.port.js';
 import type { MeshCache } from '../../../libs/mesh/src/cache/mesh-cache.js';
 import { DroppingProxy } from './dropping-proxy.js';
 import { RedisServer } from './redis-server.js';
-import { cacheInstance, percentile, timed, until } from './shared-cache.js';
+import { cacheInstance, percentile, sharedBroker, timed, until } from './shared-cache.js';
 
 const instances: MeshCache[] = [];
 let redis: RedisServer;
 
-async function join(options: Record<string, unknown> = {}, instance = 'a') {
-  const joined = cacheInstance({ redis: { url: redis.url }, ...options }, instance);
+async function join(options: Record<string, unknown> = {}, instance = 'a', broker?: MessageBroker) {
+  const joined = cacheInstance({ redis: { url: redis.url }, ...options }, instance, broker);
   instances.push(joined.cache);
   await joined.cache.start();
   return joined;
@@ -22,8 +23,8 @@ async function shares(cache: MeshCache): Promise<boolean> {
   return cache.readHealth()[0]!.details!['queued'] === 0 && cache.readHealth()[0]!.status === 'up';
 }
 
-async function connected(options: Record<string, unknown> = {}, instance = 'a') {
-  const joined = await join(options, instance);
+async function connected(options: Record<string, unknown> = {}, instance = 'a', broker?: MessageBroker) {
+  const joined = await join(options, instance, broker);
   await joined.cache.set('warm-up', 1);
   await until(() => shares(joined.cache), 5_000);
   return joined;
@@ -88,6 +89,19 @@ describe('a second tier that works', () => {
     await until(() => shares(b.cache), 1_000);
     expect(await c.cache.get('k')).toBeUndefined();
     expect(await a.cache.getOrSet('k', () => 'new')).toBe('new');
+  });
+
+  it('shows a change to an instance that holds the old value within 50 ms, and never the old value after that', async () => {
+    const broker = sharedBroker();
+    const [a, b] = [await connected({}, 'a', broker), await connected({}, 'b', broker)];
+    for (let round = 0; round < 20; round++) {
+      await a.cache.set('k', round);
+      await until(async () => (await b.cache.get('k')) === round, 50);
+      expect(await b.cache.get('k')).toBe(round);
+    }
+    await a.cache.delete('k');
+    await sleep(50);
+    expect(await b.cache.get('k')).toBeUndefined();
   });
 
   it('keeps a stale value for an instance whose factory fails', async () => {

@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { brokerOptionsSchema } from '../../../libs/mesh/src/broker/broker.options.js';
+import { InProcessBroker } from '../../../libs/mesh/src/broker/in-process.broker.js';
 import { cacheSchema } from '../../../libs/mesh/src/cache/cache.options.js';
 import { MeshCache } from '../../../libs/mesh/src/cache/mesh-cache.js';
 import {
   SECOND_TIER_POLICY,
   SECOND_TIER_POLICY_NAME,
 } from '../../../libs/mesh/src/cache/second-tier/second-tier.policy.js';
+import type { MessageBroker } from '../../../libs/mesh/src/core/broker.port.js';
 import { CallContexts } from '../../../libs/mesh/src/core/call-context.js';
 import { SystemClock } from '../../../libs/mesh/src/core/clock.js';
 import { SystemIds } from '../../../libs/mesh/src/core/ids.js';
@@ -17,7 +20,7 @@ import { CircuitBreakerManager } from '../../../libs/mesh/src/resilience/circuit
 import { resilienceSchema } from '../../../libs/mesh/src/resilience/resilience.options.js';
 
 /** One instance of a service with its cache, as the module puts it together. */
-export function cacheInstance(options: Record<string, unknown>, instance = 'a') {
+export function cacheInstance(options: Record<string, unknown>, instance = 'a', broker?: MessageBroker) {
   const events = new MeshEvents();
   const collaborators = {
     clock: new SystemClock(),
@@ -34,6 +37,7 @@ export function cacheInstance(options: Record<string, unknown>, instance = 'a') 
     ...collaborators,
     policies,
     service: new ServiceInfo('shop', instance),
+    ...(broker && { broker }),
   });
   return { cache, transitions, ...collaborators };
 }
@@ -56,4 +60,20 @@ export async function timed<T>(work: () => Promise<T>): Promise<{ readonly value
 
 export function percentile(samples: readonly number[], share: number): number {
   return [...samples].sort((a, b) => a - b)[Math.floor(samples.length * share)] ?? 0;
+}
+
+/** The in-process broker, as the wire between two instances in one test. */
+export function sharedBroker(): MessageBroker {
+  const events = new MeshEvents();
+  const broker = new InProcessBroker(fixedOptions(brokerOptionsSchema.parse({})), {
+    clock: new SystemClock(),
+    ids: new SystemIds(),
+    events,
+    metrics: new PrometheusMetrics(fixedOptions(metricsSchema.parse({})), events),
+    contexts: new CallContexts(),
+    service: new ServiceInfo('wire', 'wire'),
+    policyFor: () => undefined,
+  });
+  broker.startConsuming();
+  return broker;
 }

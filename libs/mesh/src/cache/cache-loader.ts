@@ -40,10 +40,6 @@ export class CacheLoader {
     private readonly deps: LoaderCollaborators,
   ) {}
 
-  get running(): number {
-    return this.#loads.size;
-  }
-
   async load(key: string, factory: CacheFactory<unknown>, call?: CacheGetOrSetOptions): Promise<unknown> {
     const request: Request = { key: checkedName('key', key), factory, call };
     const mode = call?.mode ?? 'use';
@@ -72,6 +68,11 @@ export class CacheLoader {
 
   forgetAll(): void {
     for (const key of this.#loads.keys()) this.forget(key);
+  }
+
+  /** Ends what only renews values; loads that somebody waits for go on. */
+  stopRenewing(): void {
+    for (const load of this.#loads.values()) load.stopIfUnattended();
   }
 
   /** Renews a value in the background shortly before it expires, if nobody does already. */

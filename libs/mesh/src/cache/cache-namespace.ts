@@ -155,6 +155,11 @@ export class CacheNamespace extends CacheClient {
     this.#store.apply(change);
   }
 
+  /** Ends what only renews values in the background. */
+  stopRenewing(): void {
+    this.#loader.stopRenewing();
+  }
+
   /** An invalidation of another instance may have been missed. */
   distrustAll(): void {
     this.#loader.forgetAll();

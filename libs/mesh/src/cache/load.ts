@@ -83,15 +83,18 @@ export class Load {
     }
   }
 
-  /** Ends the load at once, for everybody. */
-  cancel(reason: Error): void {
-    this.#giveUp(reason, 'abandoned');
+  /** Ends a load that only renews a value: nobody waits for it. */
+  stopIfUnattended(): void {
+    if (this.#waiting === 0) this.#abandon();
   }
 
   #leave(): void {
     this.#waiting--;
-    if (this.#waiting === 0 && !this.#detached)
-      this.cancel(new DOMException('Nobody waits for this load any more.', 'AbortError'));
+    if (this.#waiting === 0 && !this.#detached) this.#abandon();
+  }
+
+  #abandon(): void {
+    this.#giveUp(new DOMException('Nobody waits for this load any more.', 'AbortError'), 'abandoned');
   }
 
   #giveUp(reason: Error, ending: LoadEnding): void {

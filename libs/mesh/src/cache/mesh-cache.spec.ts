@@ -316,6 +316,17 @@ describe('a stale value', () => {
     expect(await cache.getOrSet('k', failing)).toBe('old');
   });
 
+  it('is not renewed any more when the application stops, and the load that did so is aborted', async () => {
+    const { cache, clock } = setUp({ ttlMs: 60_000, eagerRatio: 0.5 });
+    await cache.set('k', 'old');
+    await clock.advance(30_000);
+    let signal: AbortSignal | undefined;
+    await cache.getOrSet('k', (context) => ((signal = context.signal), new Promise(() => undefined)));
+    await cache.stop();
+    expect(signal!.aborted).toBe(true);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
   it('starts no load once the application drains', async () => {
     const { cache, clock } = setUp({ ttlMs: 1_000 });
     await cache.set('k', 'old');

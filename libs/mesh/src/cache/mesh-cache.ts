@@ -122,6 +122,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
     this.#sweep = undefined;
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#unsubscribe = [];
+    for (const namespace of this.#core.namespaces.values()) namespace.stopRenewing();
     const { second, bus } = this.#life;
     await second?.drain(context?.signal);
     this.#life.second = undefined;

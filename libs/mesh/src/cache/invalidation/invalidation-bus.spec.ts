@@ -60,6 +60,14 @@ class FatefulBus extends MessageBroker {
     throw new Error('not used');
   }
 
+  override waitFor(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  override deadLetters(): never {
+    throw new Error('not used');
+  }
+
   override async drain(): Promise<DrainReport> {
     return { finished: 0, abandoned: [] };
   }

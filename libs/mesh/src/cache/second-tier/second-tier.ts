@@ -65,10 +65,6 @@ export class SecondTier {
     return this.#metrics;
   }
 
-  get queued(): number {
-    return this.#queue.size;
-  }
-
   open(): void {
     if (this.#state !== 'closed') return;
     this.#state = 'connecting';
