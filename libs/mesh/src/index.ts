@@ -82,7 +82,20 @@ export { HealthContributor } from './health/health-contributor.decorator.js';
 export { callLogFields } from './logging/call-log-fields.js';
 export { LogSink } from './logging/log-sink.js';
 
-export { ConfigStore } from './config/config.store.js';
+export type { LeafChange } from './config/config.diff.js';
+export {
+  type ConfigProblem,
+  ConfigRefusedError,
+  ConfigRolledBackError,
+  InvalidConfigError,
+  RestartRequiredError,
+  StaleConfigError,
+  UnknownGenerationError,
+} from './config/config.errors.js';
+export type { ConfigExplanation } from './config/config.explanation.js';
+export type { ConfigGeneration } from './config/config.history.js';
+export type { ConfigParticipant, ParticipantChange, PreparedChange } from './config/config.participant.js';
+export { ConfigStore, type UpdateOptions, type UpdateResult } from './config/config.store.js';
 
 export {
   type DrainOptions,
@@ -125,9 +138,16 @@ export type {
 } from './core/health.port.js';
 export { Ids, SystemIds } from './core/ids.js';
 export type { RawRequest } from './core/raw-route.js';
+export type { LiveOptions } from './core/live-options.js';
 export { isMeshError, MeshError } from './core/mesh.error.js';
 export { DrainingError, MeshConfigError } from './core/mesh.errors.js';
-export { type MeshEventMap, type MeshEventName, MeshEvents, type MeshPhase } from './core/mesh.events.js';
+export {
+  type ConfigChange,
+  type MeshEventMap,
+  type MeshEventName,
+  MeshEvents,
+  type MeshPhase,
+} from './core/mesh.events.js';
 export {
   type Counter,
   type Gauge,
