@@ -5,8 +5,6 @@ import { checkedName, checkedTtl } from '../load-context.js';
 import { HttpCacheInterceptor } from './http-cache.interceptor.js';
 import { HTTP_CACHE_OPTIONS, type HttpCacheOptions } from './http-cache.options.js';
 
-export type { HttpCacheOptions } from './http-cache.options.js';
-
 /**
  * Answers GET and HEAD of the route from the cache, as a shared HTTP cache would: guards still run, credentials go past
  * unless `scope` says otherwise, `Cache-Control`, `Vary`, `ETag` and `Age` are honoured. What is kept are the bytes that
