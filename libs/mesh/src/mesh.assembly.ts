@@ -4,15 +4,19 @@ import { BrokerComponent } from './broker/broker.component.js';
 import { InProcessBroker } from './broker/in-process.broker.js';
 import { connectNestHandlers, connectSubscribers } from './broker/nest/nest-handlers.js';
 import { CachedMethods } from './cache/decorators/cached-methods.js';
+import { MeshCache } from './cache/mesh-cache.js';
 import { ConfigStore } from './config/config.store.js';
 import { MessageBroker } from './core/broker.port.js';
 import { CacheClient } from './core/cache.port.js';
+import { CallContexts } from './core/call-context.js';
 import { Clock } from './core/clock.js';
 import type { MeshComponent } from './core/component.port.js';
+import { Ids } from './core/ids.js';
 import { MeshEvents } from './core/mesh.events.js';
 import { MeshRuntime } from './core/mesh-runtime.js';
 import { MetricsClient } from './core/metrics.port.js';
 import { PolicyRunner } from './core/policy.port.js';
+import type { RawRoute } from './core/raw-route.js';
 import { ServiceInfo } from './core/service-info.js';
 import { DecoratedMethodsExplorer } from './decorated-methods.explorer.js';
 import { fromComponent } from './health/component.contributor.js';
@@ -21,19 +25,26 @@ import { HealthAggregator } from './health/health.aggregator.js';
 import { HealthFormatter } from './health/health.formatter.js';
 import { healthRoutes } from './health/health.routes.js';
 import { HttpIntake } from './lifecycle/http.intake.js';
+import { inboundContext } from './lifecycle/inbound-context.js';
 import { LifecycleHealth } from './lifecycle/lifecycle.health.js';
 import { LifecycleMetrics } from './lifecycle/lifecycle.metrics.js';
 import { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
+import { RawRouteTable } from './lifecycle/raw-route.table.js';
 import { AccessLog } from './logging/access-log.js';
 import { EventLog } from './logging/event-log.js';
 import { LogSink } from './logging/log-sink.js';
-import { ConfigWiring } from './mesh.config-wiring.js';
+import { PinoLog } from './logging/pino.adapter.js';
+import { ConfigWiring, secondTierParticipant } from './mesh.config-wiring.js';
+import { RoomsControl } from './mesh.control.js';
 import type { MeshConfig } from './mesh.options.js';
 import { EventMetrics } from './metrics/event.metrics.js';
 import { HttpMetrics } from './metrics/http.metrics.js';
 import { metricsRoute } from './metrics/metrics.route.js';
 import { ProcessMetrics } from './metrics/process.metrics.js';
 import { exposeServiceInfo } from './metrics/service.metrics.js';
+import { OpsListener } from './ops/ops.listener.js';
+import { isOpsEnabled, OpsRoom } from './ops/ops.room.js';
+import { TemporaryLogLevel } from './ops/temporary-log-level.js';
 import { assertPart, type MeshExtras, type ReplaceableParts } from './replacements.js';
 import { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 import { MeshExceptionFilter } from './resilience/filters/mesh-exception.filter.js';
@@ -129,12 +140,12 @@ export class MeshAssembly {
       asComponent('cache', ['broker'], cache),
       // Its checks begin later, see startHealth().
       asComponent('health', ['cache'], { stop: () => health.stop() }),
-      this.#configWiring(metrics),
+      this.#configWiring({ metrics, cache }),
     ])
       this.#get(MeshLifecycle).register(component, 'mesh');
   }
 
-  #configWiring(metrics: MetricsClient): ConfigWiring {
+  #configWiring({ metrics, cache }: Pick<ReplaceableParts, 'metrics' | 'cache'>): ConfigWiring {
     const breakers = this.#get(CircuitBreakerManager);
     const wiring = new ConfigWiring({
       store: this.#get(ConfigStore<MeshConfig>),
@@ -144,6 +155,7 @@ export class MeshAssembly {
       health: this.#get(HealthAggregator),
       participants: [
         { name: 'resilience', paths: ['resilience'], check: ({ next }) => breakers.verify(next.resilience) },
+        ...(cache instanceof MeshCache ? [secondTierParticipant(cache)] : []),
       ],
     });
     this.#get(MeshLifecycle).addFlush(wiring.meter());
@@ -167,18 +179,60 @@ export class MeshAssembly {
     };
   }
 
+  /** Probes, metrics and operators' endpoints: on the application's port, or all on one of their own. */
   #addRoutes(metrics: MetricsClient): void {
-    const intake = this.#get(HttpIntake);
     const config = this.#get(ConfigStore<MeshConfig>);
-    const routes = healthRoutes({
+    const { port, host } = config.snapshot.ops;
+    const routes = port === false ? this.#get(HttpIntake) : this.#ownListener({ port, host });
+    for (const route of this.#routes(metrics, config)) routes.addRoute(route);
+  }
+
+  #routes(metrics: MetricsClient, config: ConfigStore<MeshConfig>): readonly RawRoute[] {
+    const { snapshot } = config;
+    const probes = healthRoutes({
       health: this.#get(HealthAggregator),
       formatter: this.#get(HealthFormatter),
       options: config.section('health'),
       details: this.extras.healthDetails,
     });
-    for (const route of routes) intake.addRoute(route);
-    const { http } = config.snapshot.metrics;
-    if (http) intake.addRoute(metricsRoute(metrics, http.path));
+    const { http } = snapshot.metrics;
+    const scrape = http ? [metricsRoute(metrics, http.path)] : [];
+    const ops = isOpsEnabled(snapshot.ops, process.env['NODE_ENV']) ? [this.#opsRoom(config).route] : [];
+    return [...probes, ...scrape, ...ops];
+  }
+
+  #ownListener(options: { readonly port: number; readonly host: string }): Pick<HttpIntake, 'addRoute'> {
+    const contexts = this.#get(CallContexts);
+    const clock = this.#get(Clock);
+    const ids = this.#get(Ids);
+    const table = new RawRouteTable(this.#get(MeshEvents));
+    const listener = new OpsListener(options, (request, response) => {
+      void contexts.run(inboundContext(request.headers, clock, ids), () => table.serve(request, response));
+    });
+    this.#get(MeshLifecycle).register(listener, 'mesh');
+    return { addRoute: (route) => table.add(route) };
+  }
+
+  #opsRoom(config: ConfigStore<MeshConfig>): OpsRoom {
+    const clock = this.#get(Clock);
+    const sink = this.#get(LogSink);
+    const logLevel =
+      sink instanceof PinoLog ? new TemporaryLogLevel(config.section('logging'), sink.pino, clock) : undefined;
+    const control = new RoomsControl({
+      service: this.#get(ServiceInfo),
+      config,
+      lifecycle: this.#get(MeshLifecycle),
+      breakers: this.#get(CircuitBreakerManager),
+      health: this.#get(HealthAggregator),
+      ...(logLevel && { logLevel }),
+    });
+    const events = this.#get(MeshEvents);
+    const room = new OpsRoom(config.section('ops'), { control, events, clock, guard: this.extras.opsGuard });
+    this.#get(MeshLifecycle).addFlush(() => {
+      logLevel?.stop();
+      room.stop();
+    });
+    return room;
   }
 
   /** What the rooms tell goes to metrics and log. The last lines of a shutdown are written before the process ends. */

@@ -1,3 +1,4 @@
+import type { MeshCache } from './cache/mesh-cache.js';
 import { ConfigFileWatcher } from './config/config-file.watcher.js';
 import { meterConfig } from './config/config.metrics.js';
 import type { ConfigParticipant } from './config/config.participant.js';
@@ -65,4 +66,17 @@ export class ConfigWiring implements MeshComponent {
     for (const leave of this.#leave) leave();
     this.#leave = [];
   }
+}
+
+/** A new Redis has to answer within this time, in milliseconds, or the update is refused. */
+const SECOND_TIER_TIMEOUT_MS = 5_000;
+
+/** Swaps the cache's second tier when an update names another one. */
+export function secondTierParticipant(cache: MeshCache): ConfigParticipant<MeshConfig> {
+  return {
+    name: 'cache',
+    paths: ['cache.redis', 'cache.store'],
+    timeoutMs: SECOND_TIER_TIMEOUT_MS,
+    prepare: ({ next, signal }) => cache.prepareSecondTier(next.cache, signal),
+  };
 }

@@ -2,6 +2,7 @@ import type { Provider } from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { InProcessBroker } from './broker/in-process.broker.js';
 import { MeshCache } from './cache/mesh-cache.js';
+import { SECOND_TIER_POLICY } from './cache/second-tier/second-tier.policy.js';
 import { ConfigStore } from './config/config.store.js';
 import { MessageBroker } from './core/broker.port.js';
 import { CacheClient } from './core/cache.port.js';
@@ -63,9 +64,18 @@ const defaults = {
   ),
   cache: provide(
     CacheClient,
-    [Config, Clock, Ids, MeshEvents, MetricsClient, CallContexts],
-    (config, clock, ids, events, metrics, contexts) =>
-      new MeshCache(config.section('cache'), { clock, ids, events, metrics, contexts }),
+    [Config, Clock, Ids, MeshEvents, MetricsClient, CallContexts, ServiceInfo, CircuitBreakerManager],
+    (config, clock, ids, events, metrics, contexts, service, breakers) =>
+      new MeshCache(config.section('cache'), {
+        clock,
+        ids,
+        events,
+        metrics,
+        contexts,
+        service,
+        // Declared when a second tier asks for it: without one there is no such policy.
+        policies: { policy: (name) => breakers.declare(name, SECOND_TIER_POLICY, 'the second tier of the cache') },
+      }),
   ),
 };
 

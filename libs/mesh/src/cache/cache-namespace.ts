@@ -160,6 +160,11 @@ export class CacheNamespace extends CacheClient {
     this.#loader.stopRenewing();
   }
 
+  /** The second tier has not seen what this instance deleted for a while. */
+  distrustSecondTier(): void {
+    this.#store.distrustSecondTier();
+  }
+
   /** An invalidation of another instance may have been missed. */
   distrustAll(): void {
     this.#loader.forgetAll();

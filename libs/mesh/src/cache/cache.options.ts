@@ -121,11 +121,13 @@ export const cacheSchema = z
           .meta({ secret: true }),
       })
       .optional()
-      .describe('Redis as the second tier; needs the package @keyv/redis.'),
+      .describe('Redis as the second tier; needs the package @keyv/redis.')
+      .meta({ update: 'swap' }),
     store: z
       .custom<KeyvLike>(isKeyvLike, 'must be a store of Keyv 5: an object with get, set and delete')
       .optional()
-      .describe('Any store of Keyv 5 as the second tier, from code.'),
+      .describe('Any store of Keyv 5 as the second tier, from code.')
+      .meta({ update: 'swap' }),
     codec: z
       .custom<CacheCodec>(isCodec, 'must be an object with encode and decode')
       .optional()

@@ -1,3 +1,4 @@
+import type { PreparedChange } from '../config/config.participant.js';
 import type { MessageBroker } from '../core/broker.port.js';
 import type { CallContexts } from '../core/call-context.js';
 import type { Clock, Timer } from '../core/clock.js';
@@ -17,6 +18,7 @@ import { InvalidationBus } from './invalidation/invalidation-bus.js';
 import { LogicalClock } from './logical-clock.js';
 import { MemoryTier } from './memory-tier.js';
 import { taggedJson } from './second-tier/cache-codec.js';
+import { ConnectedStore } from './second-tier/connected.store.js';
 import { KeyvSecondTierStore } from './second-tier/keyv.adapter.js';
 import { redisStore } from './second-tier/redis.adapter.js';
 import { SecondTier } from './second-tier/second-tier.js';
@@ -91,7 +93,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
   async start(): Promise<void> {
     const { options, memory, metrics } = this.#core;
     // First what may be refused, so that a start that fails leaves nothing behind.
-    const store = await this.#secondTierStore();
+    const store = await this.#secondTierStore(options.current);
     const second = store && this.#secondTier(store);
     this.#life.bus = this.#invalidationBus();
     await this.#life.bus?.start();
@@ -131,6 +133,34 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
     await second?.close();
   }
 
+  /**
+   * Connects the second tier that `next` names and asks it, without using it yet: for an update of the configuration.
+   * Reads that run at the switch end on the tier that they began with, and what is queued there is still written there.
+   */
+  async prepareSecondTier(next: CacheOptions, signal: AbortSignal): Promise<PreparedChange> {
+    const store = await this.#secondTierStore(next);
+    const connected = store && (await ConnectedStore.connect(store, signal));
+    const before = this.#life.second;
+    let after: SecondTier | undefined;
+    return {
+      commit: () => {
+        after = connected && this.#secondTier(connected);
+        after?.open();
+        this.#life.second = after;
+      },
+      revert: () => {
+        this.#life.second = before;
+        // Deletions went to the other one meanwhile.
+        if (before) for (const namespace of this.#core.namespaces.values()) namespace.distrustSecondTier();
+      },
+      settle: async () => {
+        await before?.drain();
+        await before?.close();
+      },
+      discard: () => (after ?? connected)?.close(),
+    };
+  }
+
   readHealth(): readonly (HealthReport & { readonly name: string })[] {
     const { entries, bytes } = this.#core.memory;
     const second = this.#life.second?.readHealth();
@@ -141,8 +171,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
     return bus ? [...reports, { name: `${this.name}.invalidation`, ...bus }] : reports;
   }
 
-  async #secondTierStore(): Promise<SecondTierStore | undefined> {
-    const { redis, store } = this.#core.options.current;
+  async #secondTierStore({ redis, store }: CacheOptions): Promise<SecondTierStore | undefined> {
     if (store) return new KeyvSecondTierStore(store);
     return redis && redisStore(redis, this.#core.ids);
   }

@@ -113,6 +113,11 @@ export class NamespaceStore {
     }
   }
 
+  /** The second tier may lack deletions of ours: what it holds by now counts no more. */
+  distrustSecondTier(): void {
+    this.#shared.markAll(this.deps.stamps.next());
+  }
+
   clear(): void {
     const at = this.deps.stamps.next();
     this.partition.clear();

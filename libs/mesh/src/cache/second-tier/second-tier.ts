@@ -26,7 +26,7 @@ export interface SecondTierCollaborators {
 const BATCH = 100;
 /** How long a stop waits for what is queued, in milliseconds. */
 const DRAIN_MS = 2_000;
-const PROBE_KEY = 'mesh:probe';
+export const PROBE_KEY = 'mesh:probe';
 
 /**
  * The guard around the second tier. A read waits once and at most `readTimeoutMs`, and not at all while the store is
