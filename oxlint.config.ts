@@ -11,6 +11,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   health: ['core', 'config'],
   metrics: ['core', 'config'],
   logging: ['core', 'config'],
+  ops: ['core', 'config'],
 };
 
 /** Third-party packages stay behind adapter files, so that none of their types leaks into ours. */
@@ -26,6 +27,7 @@ const adapterOnly = [
   '@nestjs/cache-manager',
   '@willsoto/nestjs-prometheus',
   '@keyv/redis',
+  '@opentelemetry/api',
 ];
 
 function boundaries(room: string, packages: readonly string[]): NonNullable<OxlintOverride['rules']> {

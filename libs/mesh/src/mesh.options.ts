@@ -5,6 +5,7 @@ import { healthSchema } from './health/health.options.js';
 import { lifecycleSchema } from './lifecycle/lifecycle.options.js';
 import { loggingSchema } from './logging/logging.options.js';
 import { metricsSchema } from './metrics/metrics.options.js';
+import { opsSchema } from './ops/ops.options.js';
 import { resilienceSchema } from './resilience/resilience.options.js';
 
 const serviceSchema = z
@@ -28,6 +29,7 @@ export const meshSchema = z.strictObject({
   health: healthSchema.prefault({}),
   metrics: metricsSchema.prefault({}),
   logging: loggingSchema.prefault({}),
+  ops: opsSchema.prefault({}),
 });
 
 /** What `MeshModule.forRoot` and the factory of `forRootAsync` take. Only `service.name` is required. */
@@ -45,4 +47,5 @@ export const misplacedOptions = {
   imports: BESIDE,
   healthDetails: BESIDE,
   errorFilter: BESIDE,
+  opsGuard: BESIDE,
 } as const;

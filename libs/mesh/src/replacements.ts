@@ -5,6 +5,7 @@ import { MeshConfigError } from './core/mesh.errors.js';
 import { MetricsClient } from './core/metrics.port.js';
 import type { RawRequest } from './core/raw-route.js';
 import type { LoggingMode } from './logging/pino.adapter.js';
+import type { OpsGuard } from './ops/ops.access.js';
 
 /** What takes the place of a part, in Nest's own words. */
 export type Replacement<T> =
@@ -42,6 +43,8 @@ export interface MeshExtras {
   readonly inheritGlobals?: boolean;
   /** Who sees more of a probe than its status; wins over `health.details`. */
   readonly healthDetails?: (request: RawRequest) => boolean;
+  /** Who may use the operators' endpoints; takes the place of the loopback rule and of `ops.tokens`. */
+  readonly opsGuard?: OpsGuard;
   /** Whether the mesh renders its own errors (`Retry-After`, wire form). The user's filters win in any case. @default true */
   readonly errorFilter?: boolean;
 }

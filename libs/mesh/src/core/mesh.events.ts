@@ -83,6 +83,15 @@ export interface MeshEventMap {
   'lifecycle.overrun': { readonly totalMs: number; readonly phase: ShutdownPhase; readonly hanging: readonly string[] };
   /** Something about the life of this application is not as it should be, and how to set it right. */
   'lifecycle.warning': { readonly message: string };
+  /** An operator changed something through the ops endpoints, or tried to: `status` is what was answered. */
+  'ops.write': {
+    /** By what right, and the name that was given with it: `write token (alice)`. */
+    readonly who: string;
+    /** As `isolate breaker "payments.charge" for 60000 ms: provider is down`. */
+    readonly what: string;
+    readonly path: string;
+    readonly status: number;
+  };
   /** A raw route threw; the caller got a 500. */
   'http.raw-route-failed': { readonly method: string; readonly path: string; readonly error: unknown };
   /** A message handler of an event failed; nobody waits for its answer, so this is the only trace of it. */

@@ -1,0 +1,123 @@
+import type { ComponentState } from './component.port.js';
+import type { ConfigChange, MeshPhase } from './mesh.events.js';
+import type { BreakerState } from './policy.port.js';
+
+export interface ServiceView {
+  readonly service: string;
+  readonly instance: string;
+  readonly version?: string;
+  readonly phase: MeshPhase;
+  /** What the readiness probe answers. */
+  readonly ready: boolean;
+  /** The configuration's generation. */
+  readonly generation: number;
+}
+
+/** A component of the graph, in start order. */
+export interface ComponentView {
+  readonly name: string;
+  readonly state: ComponentState;
+  readonly criticality: 'required' | 'optional';
+  readonly dependsOn: readonly string[];
+  readonly softDependsOn: readonly string[];
+  /** How long its start took, without the waiting, in milliseconds. */
+  readonly startMs?: number;
+  readonly waitedMs?: number;
+  readonly waitedFor?: string;
+  readonly stopMs?: number;
+  readonly attempts: number;
+  readonly reason?: string;
+}
+
+export interface BreakerView {
+  readonly policy: string;
+  readonly key?: string;
+  readonly state: BreakerState;
+  readonly calls: number;
+  readonly failures: number;
+  readonly slowCalls: number;
+  readonly failureRatio: number;
+  readonly openings: number;
+  /** Epoch ms at which an open breaker lets probes through. */
+  readonly openUntil?: number;
+  readonly held?: { readonly reason: string; readonly until?: number };
+}
+
+/** What an operator does to a breaker. A hold ends after `ttlMs`, or with `release`. */
+export type BreakerCommand =
+  | { readonly action: 'isolate' | 'disable'; readonly reason: string; readonly ttlMs?: number }
+  | { readonly action: 'release' | 'reset' };
+
+/** One option of the effective configuration, with secrets masked. */
+export interface ConfigOptionView {
+  readonly path: string;
+  readonly value: unknown;
+  readonly source: string;
+  readonly update: ConfigChange['update'];
+  readonly overrode: readonly { readonly source: string; readonly value: unknown }[];
+}
+
+export interface ConfigGenerationView {
+  readonly generation: number;
+  /** Epoch ms. */
+  readonly at: number;
+  readonly source: string;
+  readonly changes: readonly ConfigChange[];
+}
+
+export interface ConfigCommand {
+  /** Who asks: stands in history, events and explanations. */
+  readonly source: string;
+  /** Refuses the update when another generation is in force. */
+  readonly expectedGeneration?: number;
+  /** Validates and compares, and changes nothing. */
+  readonly dryRun?: boolean;
+  /** How long the service's health is watched before the update stands, in milliseconds; 0 does not watch. */
+  readonly healthWindowMs?: number;
+}
+
+export interface ConfigOutcome {
+  readonly outcome: 'applied' | 'checked' | 'unchanged';
+  readonly generation: number;
+  readonly changes: readonly ConfigChange[];
+}
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevelName = (typeof LOG_LEVELS)[number];
+
+export interface LogLevelView {
+  readonly level: LogLevelName;
+  /** What the configuration says. */
+  readonly configured: LogLevelName;
+  /** Epoch ms at which the configured level is back; absent when nothing overrides it, or without end. */
+  readonly until?: number;
+}
+
+/**
+ * What an operator may see of the application and do to it: the one port that the operators' endpoints call. Where a
+ * name is asked for that is not known, the answer is `undefined`.
+ */
+export abstract class MeshControl {
+  abstract service(): ServiceView;
+  abstract components(): readonly ComponentView[];
+  /** The breakers that calls have made. */
+  abstract breakers(): readonly BreakerView[];
+  /** The breakers of one policy, which may be none yet. */
+  abstract breakersOf(policy: string): readonly BreakerView[] | undefined;
+  /** Without `key` the breaker of the policy is made if no call has made it; one of a key must be there. */
+  abstract commandBreaker(policy: string, command: BreakerCommand, key?: string): BreakerView | undefined;
+  /** Every option that has a value. */
+  abstract config(): { readonly generation: number; readonly options: readonly ConfigOptionView[] };
+  abstract explainConfig(path: string): ConfigOptionView | undefined;
+  /** The latest generations, newest first. */
+  abstract configHistory(): readonly ConfigGenerationView[];
+  /** @throws {MeshError} that says why the update is refused. */
+  abstract updateConfig(patch: unknown, command: ConfigCommand): Promise<ConfigOutcome>;
+  /** @throws {MeshError} that says why the roll-back is refused. */
+  abstract rollbackConfig(generation: number, command: ConfigCommand): Promise<ConfigOutcome>;
+  abstract logLevel(): LogLevelView;
+  /** Overrides the configured level for `ttlMs`, or until told otherwise; `undefined` ends that. */
+  abstract setLogLevel(level: LogLevelName | undefined, ttlMs?: number): LogLevelView;
+  /** Takes the instance out of rotation, or back in: its readiness, nothing else. */
+  abstract setReadiness(readiness: { readonly ready: true } | { readonly ready: false; readonly reason: string }): void;
+}

@@ -1,0 +1,17 @@
+/** How many of the latest events are kept to be looked at. */
+export const MAX_EVENTS = 500;
+
+/** How long a request body may be. */
+export const MAX_BODY_BYTES = 256 * 1024;
+
+/** How many event streams may be open at a time. */
+export const MAX_STREAMS = 20;
+
+/** How much a client of the stream may leave unread before it is dropped. */
+export const MAX_UNREAD_BYTES = 256 * 1024;
+
+/** How often a silent stream says that it is alive, so that proxies keep it open. */
+export const HEARTBEAT_MS = 15_000;
+
+/** The client's wait before it connects again, to whichever instance then serves. */
+export const RECONNECT_MS = 1_000;
