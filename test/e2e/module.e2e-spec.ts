@@ -18,8 +18,12 @@ import {
   MessageBroker,
   MetricsClient,
   ServiceMesh,
+  MeshEvents,
   type MeshOptions,
+  ServiceInfo,
 } from 'nestjs-mesh';
+import { fixedOptions } from '../../libs/mesh/src/core/live-options.js';
+import { PrometheusMetrics } from '../../libs/mesh/src/metrics/prometheus.metrics.js';
 import { afterEach, describe, expect, it } from 'vitest';
 
 const quiet = { level: 'silent' } as const;
@@ -52,6 +56,16 @@ afterEach(async () => {
   await Promise.all(running.map((app) => app.close()));
   running = [];
 });
+
+/** The default client, constructed by hand as a user's test would. */
+class PlainMetrics extends PrometheusMetrics {
+  constructor(events: MeshEvents) {
+    super(
+      fixedOptions({ maxSeriesPerMetric: 10, processMetrics: false, includeDefaultRegistry: false, http: false }),
+      events,
+    );
+  }
+}
 
 describe('MeshModule', () => {
   it('needs nothing but the name of the service', async () => {
@@ -186,6 +200,34 @@ describe('MeshModule', () => {
     });
   });
 
+  it('starts the components that are given beside the options, in the order of their dependencies', async () => {
+    const started: string[] = [];
+    const component = (name: string, dependsOn: string[] = []) => ({
+      name,
+      dependsOn,
+      start: () => void started.push(name),
+    });
+    const additionalComponents = [
+      { useFactory: (service: ServiceInfo) => component(`${service.name}-ledger`, ['vault']), inject: [ServiceInfo] },
+      { useValue: component('vault', ['broker']) },
+    ];
+    await boot({ imports: [mesh({}, { additionalComponents })] });
+    expect(started).toEqual(['vault', 'orders-ledger']);
+  });
+
+  it('lets a test override a part', async () => {
+    const replacement = { tag: 'mine' };
+    const module = await Test.createTestingModule({ imports: [mesh({}, { cacheManager: false })] })
+      .overrideProvider(MetricsClient)
+      .useFactory({
+        inject: [MeshEvents],
+        factory: (events: MeshEvents) => Object.assign(new PlainMetrics(events), replacement),
+      })
+      .compile();
+    expect(module.get(ServiceMesh).metrics).toMatchObject(replacement);
+    await module.close();
+  });
+
   describe('replacing a part', () => {
     /** Keeps nothing. */
     class NoCache extends CacheClient {
@@ -220,7 +262,8 @@ describe('MeshModule', () => {
 
     it('gives the replacement to everybody', async () => {
       const app = await boot({ imports: [mesh({}, { components: { cache: { useClass: NoCache } } })] });
-      expect(app.get(CacheClient)).toBeInstanceOf(NoCache);
+      await app.get(CacheClient).set('key', 1);
+      expect(await app.get(CacheClient).get('key')).toBeUndefined();
       expect(app.get(ServiceMesh).cache).toBe(app.get(CacheClient));
     });
 

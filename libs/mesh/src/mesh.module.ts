@@ -23,7 +23,7 @@ import { MESH_EXTRAS, MeshAssembly } from './mesh.assembly.js';
 import { type KernelAsyncOptions, type KernelOptions, MeshKernelModule } from './mesh.kernel.module.js';
 import { meshProviders } from './mesh.parts.js';
 import { prometheusModule } from './metrics/nestjs-prometheus.adapter.js';
-import type { MeshExtras } from './replacements.js';
+import { additionalProviders, type MeshExtras } from './replacements.js';
 import { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 import { ServiceMesh } from './service-mesh.js';
 
@@ -108,6 +108,7 @@ function compose(kernel: DynamicModule, extras: MeshExtras): DynamicModule {
     providers: [
       { provide: MESH_EXTRAS, useValue: extras },
       ...meshProviders(extras),
+      ...additionalProviders(extras),
       ...(cacheManager ? cacheManagerProviders : []),
     ],
     exports: [kernel, ...exported, ...(cacheManager ? cacheManagerTokens : [])],

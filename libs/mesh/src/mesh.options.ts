@@ -43,6 +43,7 @@ const BESIDE = 'pass it in the second argument of forRoot or forRootAsync, where
 /** What people put into the options although Nest needs it before they are known. */
 export const misplacedOptions = {
   components: BESIDE,
+  additionalComponents: BESIDE,
   isGlobal: BESIDE,
   imports: BESIDE,
   healthDetails: BESIDE,

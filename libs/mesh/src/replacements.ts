@@ -1,9 +1,11 @@
 import type { Abstract, DynamicModule, FactoryProvider, Provider, Type } from '@nestjs/common';
 import { MessageBroker } from './core/broker.port.js';
 import { CacheClient } from './core/cache.port.js';
+import type { MeshComponent } from './core/component.port.js';
 import { MeshConfigError } from './core/mesh.errors.js';
 import { MetricsClient } from './core/metrics.port.js';
 import type { RawRequest } from './core/raw-route.js';
+import { MESH_COMPONENTS } from './lifecycle/component.explorer.js';
 import type { LoggingMode } from './logging/pino.adapter.js';
 import type { OpsGuard } from './ops/ops.access.js';
 
@@ -32,6 +34,8 @@ export interface MeshExtras {
   /** Modules that export what replacements inject. */
   readonly imports?: NonNullable<DynamicModule['imports']>;
   readonly components?: { readonly [K in keyof ReplaceableParts]?: Replacement<ReplaceableParts[K]> };
+  /** Components of the application's own, beside those under `@MeshComponent` and the providers of `MESH_COMPONENTS`. */
+  readonly additionalComponents?: readonly Replacement<MeshComponent>[];
   /**
    * `own`: a pino logger of this application, through nestjs-pino; a LoggerModule that the host imports itself wins.
    * `existing`: the logger that the application gave to Nest. `false`: the mesh writes no lines. @default 'own'
@@ -49,6 +53,23 @@ export interface MeshExtras {
   readonly errorFilter?: boolean;
 }
 
+/** The providers of {@link MeshExtras.additionalComponents}, each constructed by Nest with what it injects. */
+export function additionalProviders({ additionalComponents = [] }: MeshExtras): Provider[] {
+  const tokens = additionalComponents.map((_, index) => Symbol(`nestjs-mesh: additionalComponents[${index}]`));
+  return [
+    ...additionalComponents.map((component, index) => ({ provide: tokens[index]!, ...component }) as Provider),
+    { provide: MESH_COMPONENTS, inject: tokens, useFactory: (...components: MeshComponent[]) => components },
+  ];
+}
+
+/** Injection token of the {@link PartHolder}. */
+export const PART_HOLDER = Symbol('nestjs-mesh part holder');
+
+/** Gives each part the form in which everybody gets it. */
+export interface PartHolder {
+  hold<K extends keyof ReplaceableParts>(name: K, part: ReplaceableParts[K]): ReplaceableParts[K];
+}
+
 interface Port {
   readonly token: Abstract<unknown>;
   readonly methods: readonly string[];
@@ -62,7 +83,15 @@ const ports: { readonly [K in keyof ReplaceableParts]: Port } = {
   },
   broker: {
     token: MessageBroker,
-    methods: ['request', 'publish', 'subscribe', 'serve', 'drain'] satisfies (keyof MessageBroker)[],
+    methods: [
+      'request',
+      'publish',
+      'subscribe',
+      'serve',
+      'waitFor',
+      'deadLetters',
+      'drain',
+    ] satisfies (keyof MessageBroker)[],
   },
   cache: {
     token: CacheClient,
@@ -96,13 +125,15 @@ export function partProviders(
       `components.${unknown} is not a part that can be replaced; these are: ${known.join(', ')}.`,
     );
   return (Object.keys(ports) as (keyof ReplaceableParts)[]).flatMap((name) => {
-    const replacement = replacements[name];
-    if (!replacement) return defaults[name];
     const raw = Symbol(`nestjs-mesh: components.${name}`);
     return [
-      { provide: raw, ...replacement } as Provider,
-      // Checked before anybody gets it: Nest constructs what injects it as soon as it is there.
-      { provide: ports[name].token, inject: [raw], useFactory: (part: unknown) => assertPart(name, part) },
+      { ...(replacements[name] ?? defaults[name]), provide: raw } as Provider,
+      {
+        provide: ports[name].token,
+        inject: [raw, PART_HOLDER],
+        // Checked before anybody gets it: Nest constructs what injects it as soon as it is there.
+        useFactory: (part: never, holder: PartHolder) => holder.hold(name, assertPart(name, part)),
+      },
     ];
   });
 }
