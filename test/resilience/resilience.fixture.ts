@@ -68,7 +68,7 @@ function keyOf(name: string, labels: Readonly<Record<string, string>>): string {
 
 /** A manager of its own application, on a clock that stands still. */
 export class ResilienceFixture {
-  readonly clock = new VirtualClock();
+  readonly clock: VirtualClock;
   readonly ids = new FixedIds();
   readonly listenerErrors: unknown[] = [];
   readonly events = new MeshEvents((error) => this.listenerErrors.push(error));
@@ -79,7 +79,8 @@ export class ResilienceFixture {
   readonly #listeners = new Set<(next: ResilienceOptions, previous: ResilienceOptions) => void>();
   #current: ResilienceOptions;
 
-  constructor(options: z.input<typeof resilienceSchema> = {}) {
+  constructor(options: z.input<typeof resilienceSchema> = {}, clock = new VirtualClock()) {
+    this.clock = clock;
     this.#current = resilienceSchema.parse(options);
     const current = (): ResilienceOptions => this.#current;
     const live: LiveOptions<ResilienceOptions> = {

@@ -5,6 +5,7 @@ import { InProcessBroker } from './broker/in-process.broker.js';
 import { connectNestHandlers, connectSubscribers } from './broker/nest/nest-handlers.js';
 import { CachedMethods } from './cache/decorators/cached-methods.js';
 import { MeshCache } from './cache/mesh-cache.js';
+import { SECOND_TIER_POLICY_NAME } from './cache/second-tier/second-tier.policy.js';
 import { ConfigStore } from './config/config.store.js';
 import { MessageBroker } from './core/broker.port.js';
 import { CacheClient } from './core/cache.port.js';
@@ -80,6 +81,7 @@ export class MeshAssembly {
     this.#fillRuntime(parts.cache);
     this.#get(DecoratedMethodsExplorer).explore();
     this.#joinHealth();
+    this.#shareBreakers(parts.cache);
     this.#registerParts(parts);
     this.#addRoutes(parts.metrics);
     this.#observe(parts.metrics);
@@ -88,7 +90,9 @@ export class MeshAssembly {
 
   /** Runs after the last `onModuleInit` of the user's code: what it declares is declared by now. */
   verifyPolicies(): void {
-    this.#get(CircuitBreakerManager).verify();
+    const breakers = this.#get(CircuitBreakerManager);
+    breakers.verify();
+    breakers.announce();
   }
 
   /** Runs when every component has started: what the checks ask is there then. */
@@ -116,6 +120,14 @@ export class MeshAssembly {
     health.addSource('breaker', this.#get(CircuitBreakerManager));
     health.addSource('component', new LifecycleHealth(this.#get(MeshLifecycle)));
     new HealthContributorExplorer(this.modules, health).explore();
+  }
+
+  /** After the start, because the cache's second tier is itself protected by a breaker; the drain of `resilience` ends it. */
+  #shareBreakers(cache: CacheClient): void {
+    const breakers = this.#get(CircuitBreakerManager);
+    this.#get(MeshEvents).on('lifecycle.phase', ({ phase }) => {
+      if (phase === 'ready') breakers.share(cache, { except: [SECOND_TIER_POLICY_NAME] });
+    });
   }
 
   /** The graph of the mesh's own parts; a replacement takes the built-in's place in it. */

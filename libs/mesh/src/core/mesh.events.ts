@@ -15,6 +15,10 @@ export interface MeshEventMap {
     readonly failures: number;
     readonly openMs?: number;
   };
+  /** The cache by which instances tell each other of their breakers fails, or answers again. No call depends on it. */
+  'breaker.sharing': { readonly state: 'up' | 'away'; readonly error?: unknown };
+  /** What a policy does with a call, outermost first: told once, when the application has started. */
+  'policy.resolved': { readonly policy: string; readonly order: string; readonly origin?: string };
   /** A policy refused calls without running them. At most one event a second a policy; `count` tells of how many it speaks. */
   'call.rejected': {
     readonly policy: string;

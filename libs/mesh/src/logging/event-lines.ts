@@ -18,6 +18,15 @@ const LINES: LineMakers = {
     message: `Circuit "${key === undefined ? policy : `${policy}[${key}]`}" went from ${from} to ${to}: ${reason}`,
     key: `${policy} ${key ?? ''} ${from} ${to}`,
   }),
+  'breaker.sharing': ({ state, error }) => ({
+    level: state === 'up' ? 'info' : 'warn',
+    message:
+      state === 'up'
+        ? 'Circuit breakers are shared with the other instances again'
+        : `Circuit breakers are not shared with the other instances: ${messageOf(error)}`,
+    key: state,
+  }),
+  'policy.resolved': ({ policy, order }) => ({ level: 'info', message: `Policy "${policy}": ${order}` }),
   // What calls meet comes at the rate of the calls: one line a window each, with the number of the others.
   'call.rejected': ({ policy, outcome, count }) => ({
     level: 'warn',

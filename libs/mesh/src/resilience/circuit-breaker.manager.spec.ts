@@ -245,15 +245,6 @@ describe('CircuitBreakerManager', () => {
       expect(breaker.snapshot()).toMatchObject({ state: 'closed', calls: 0 });
     });
 
-    it('is degraded, not down, while a breaker is not closed', async () => {
-      fixture = new ResilienceFixture({ policies: { p: { retry: false, circuitBreaker: few } } });
-      expect(fixture.manager.readHealth()).toEqual([]);
-      await failTwice('p');
-      expect(fixture.manager.readHealth()).toMatchObject([
-        { name: 'p', status: 'degraded', reason: 'circuit breaker is open: 2 of 2 calls failed' },
-      ]);
-    });
-
     it('opens for longer each time, and for the first time again after a window of health', async () => {
       const circuitBreaker = {
         ...few,
@@ -331,5 +322,61 @@ describe('CircuitBreakerManager', () => {
     await expect(call).resolves.toBe('ok');
     expect(() => pipeline().timeout(10).totalTimeout(5).build()).toThrow('above');
     policy.engine.queue.stopTimer();
+  });
+
+  it('announces in which order each policy of its own name works, once, whatever made it known', () => {
+    fixture = new ResilienceFixture({ policies: { 'http:*': {}, a: { retry: false, totalTimeoutMs: false } } });
+    fixture.manager.declare('b', { onlyNamed: true, timeoutMs: 5 }, 'Service.b');
+    fixture.manager.announce();
+    expect(fixture.eventsOf('policy.resolved')).toEqual([
+      { policy: 'a', order: 'circuit breaker 50 % -> attempt timeout 10000 ms -> function' },
+      { policy: 'b', order: 'attempt timeout 5 ms -> function', origin: 'Service.b' },
+    ]);
+  });
+
+  describe('health', () => {
+    const healthOf = () => fixture.manager.readHealth().map(({ details: _details, ...entry }) => entry);
+
+    it('says nothing of closed breakers', async () => {
+      fixture = new ResilienceFixture({ policies: { p: {} } });
+      await fixture.manager.policy('p').execute(async () => 1);
+      expect(healthOf()).toEqual([]);
+    });
+
+    it('is degraded by what refuses calls, and down for who cannot do without', async () => {
+      fixture = new ResilienceFixture({ policies: { p: { retry: false, circuitBreaker: few } } });
+      await failTwice('p', 'eu');
+      fixture.manager.breaker('p').isolate({ reason: 'maintenance' });
+      expect(healthOf()).toEqual([
+        {
+          name: 'p',
+          status: 'degraded',
+          statusWhenRequired: 'down',
+          reason: 'circuit breaker is isolated: maintenance (operator)',
+        },
+        { name: 'p[eu]', status: 'degraded', statusWhenRequired: 'down', reason: 'circuit breaker is open' },
+      ]);
+    });
+
+    it('is degraded for everybody while probes or an operator let calls pass', async () => {
+      fixture = new ResilienceFixture({ policies: { p: { retry: false, circuitBreaker: few } } });
+      await failTwice('p', 'eu');
+      fixture.manager.breaker('p').disable({ reason: 'test' });
+      await fixture.clock.advance(60_000);
+      expect(healthOf()).toEqual([
+        { name: 'p', status: 'degraded', reason: 'circuit breaker is disabled: test (operator)' },
+        { name: 'p[eu]', status: 'degraded', reason: 'circuit breaker is half-open' },
+      ]);
+    });
+
+    it('gives a reason that stays the same while nothing changes', async () => {
+      fixture = new ResilienceFixture({
+        policies: { p: { retry: false, circuitBreaker: { ...few, windowMs: 1_000 } } },
+      });
+      await failTwice('p');
+      const before = healthOf();
+      await fixture.clock.advance(2_000);
+      expect(healthOf()).toEqual(before);
+    });
   });
 });

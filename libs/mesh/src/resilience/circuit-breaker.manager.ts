@@ -1,5 +1,6 @@
 import { DrainingError, MeshConfigError } from '../core/mesh.errors.js';
-import type { HealthReport } from '../core/health.port.js';
+import type { CacheClient } from '../core/cache.port.js';
+import type { HealthSourceEntry } from '../core/health.port.js';
 import type { LiveOptions } from '../core/live-options.js';
 import { PolicyRunner } from '../core/policy.port.js';
 import type { BreakerControl, CircuitBreaker } from './circuit-breaker.js';
@@ -14,9 +15,17 @@ import { BREAKER_STATES } from './resilience.metrics.js';
 import { ResiliencePolicy } from './resilience-policy.js';
 import type { PolicyDeclaration, ResilienceOptions } from './resilience.options.js';
 import { sameDeclaration } from './same-declaration.js';
+import { BreakerSharing } from './sharing/breaker-sharing.js';
+import { OperatedBreaker, type Saying } from './sharing/operated-breaker.js';
+import { OverrideBoard } from './sharing/override-board.js';
 
 export type { BreakerControl } from './circuit-breaker.js';
 export type { ResilienceDeps } from './resilience-engine.js';
+
+export interface SharingOptions {
+  /** Policies whose breakers are not shared: those that guard the very store that it would go through. */
+  readonly except?: readonly string[];
+}
 
 /**
  * Keeps every named policy of the application, with its circuit breakers. Policies come into being when they are first
@@ -31,11 +40,14 @@ export class CircuitBreakerManager extends PolicyRunner {
   readonly #ofPattern = new Map<string, PolicySettings>();
   readonly #stop: (() => void)[];
   #resolver: PolicyResolver;
+  readonly #overrides: OverrideBoard;
+  #sharing: BreakerSharing | undefined;
 
   constructor(options: LiveOptions<ResilienceOptions>, deps: ResilienceDeps) {
     super();
     this.#options = options;
     this.#engine = new ResilienceEngine(deps);
+    this.#overrides = new OverrideBoard(deps.clock, deps.ids);
     this.#resolver = new PolicyResolver(options.current, this.#declared);
     this.#stop = [
       options.onChange((next) => this.#onChange(next)),
@@ -107,7 +119,35 @@ export class CircuitBreakerManager extends PolicyRunner {
     const breaker = this.policy(policy).breakerFor(key, this.#engine.clock.monotonic());
     if (!breaker)
       throw new MeshConfigError(`Policy "${policy}" has no circuit breaker: circuitBreaker is off.`, { policy });
-    return breaker;
+    return new OperatedBreaker(breaker, (saying) => this.#tellOthers(breaker, saying));
+  }
+
+  /**
+   * From now on the instances that share `cache` hear of each other's isolated, disabled and released breakers, and one
+   * that starts goes on with those that are open. All of it happens in the background; nothing here waits for the cache.
+   */
+  share(cache: CacheClient, { except = [] }: SharingOptions = {}): void {
+    if (this.#sharing || this.#engine.draining) return;
+    const { clock, events } = this.#engine;
+    this.#sharing = new BreakerSharing({
+      cache,
+      overrides: this.#overrides,
+      clock,
+      events,
+      breakerOf: (policy, key) => this.find(policy)?.breakerFor(key, clock.monotonic()),
+      pollMs: () => this.#options.current.sharePollMs,
+      isPrivate: (policy) => except.includes(policy),
+    });
+    this.#engine.onOpened = (breaker) => this.#sharing?.opened(breaker);
+    this.#sharing.start();
+  }
+
+  /** Tells in which order each policy that has a name of its own does what: once, at the start. */
+  announce(): void {
+    for (const name of this.names()) {
+      const { order, origin } = this.describePolicy(name);
+      this.#engine.events.emit('policy.resolved', { policy: name, order, ...(origin !== undefined && { origin }) });
+    }
   }
 
   /** The breakers that calls have made, by policy. */
@@ -138,23 +178,22 @@ export class CircuitBreakerManager extends PolicyRunner {
     };
   }
 
-  /** One entry for each breaker that does not simply pass calls: degraded, never down, because the service itself is well. */
-  readHealth(): readonly (HealthReport & { readonly name: string })[] {
-    const reports: (HealthReport & { readonly name: string })[] = [];
+  /**
+   * One entry for each breaker that does not simply pass calls: degraded, because the service itself is well; down for a
+   * group that requires it while it refuses every call.
+   */
+  readHealth(): readonly HealthSourceEntry[] {
+    const reports: HealthSourceEntry[] = [];
     for (const breaker of this.#breakers()) {
-      const { state } = breaker;
+      const { state, policy, key, holdReason } = breaker;
       if (state === 'closed') continue;
-      const snapshot = breaker.snapshot();
-      const name = snapshot.key === undefined ? snapshot.policy : `${snapshot.policy}[${snapshot.key}]`;
-      const why =
-        snapshot.held === undefined
-          ? `${snapshot.failures} of ${snapshot.calls} calls failed`
-          : `${snapshot.held.reason} (operator)`;
       reports.push({
-        name,
+        name: key === undefined ? policy : `${policy}[${key}]`,
         status: 'degraded',
-        reason: `circuit breaker is ${state}: ${why}`,
-        details: { ...snapshot },
+        ...((state === 'open' || state === 'isolated') && { statusWhenRequired: 'down' }),
+        // Nothing that ticks: a reason that changes is news to whoever listens.
+        reason: `circuit breaker is ${state}${holdReason === undefined ? '' : `: ${holdReason} (operator)`}`,
+        details: { ...breaker.snapshot() },
       });
     }
     return reports;
@@ -169,6 +208,7 @@ export class CircuitBreakerManager extends PolicyRunner {
   async drain({ deadlineAt }: { readonly deadlineAt: number }): Promise<void> {
     const { queue, clock } = this.#engine;
     this.#engine.draining = true;
+    this.#sharing?.stop();
     queue.abandonWaiting(new DrainingError('A waiting call'));
     let finish!: () => void;
     const timeUp = new Promise<void>((resolve) => (finish = resolve));
@@ -181,9 +221,15 @@ export class CircuitBreakerManager extends PolicyRunner {
   /** Aborts what still runs and takes part in nothing any more: no breaker changes its state after this. */
   dispose(): void {
     this.#engine.draining = true;
+    this.#sharing?.stop();
     for (const stop of this.#stop.splice(0)) stop();
     this.#engine.queue.abandonAll(new DrainingError('A running call'));
     for (const policy of this.#policies.values()) policy.breakers?.dispose();
+  }
+
+  #tellOthers({ policy, key }: CircuitBreaker, saying: Saying): void {
+    this.#overrides.say({ policy, ...(key !== undefined && { key }), ...saying });
+    this.#sharing?.tell();
   }
 
   #create(name: string, settings: PolicySettings): ResiliencePolicy {
@@ -215,6 +261,7 @@ export class CircuitBreakerManager extends PolicyRunner {
     this.#resolver = new PolicyResolver(next, this.#declared);
     this.#ofPattern.clear();
     for (const [name, policy] of this.#policies) this.#reconfigure(policy, before, this.#declared.get(name));
+    this.#sharing?.reconsider();
   }
 
   #reconfigure(policy: ResiliencePolicy, before: PolicyResolver, declared: Declared | undefined): void {

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.js';
 import type { Ids } from '../core/ids.js';
+import { MeshConfigError } from '../core/mesh.errors.js';
 import type { BreakerState } from '../core/policy.port.js';
 import { OpossumSwitch } from './opossum.adapter.js';
 import { CountWindow, type OutcomeWindow, reseed, TimeWindow } from './outcome-window.js';
@@ -53,11 +54,17 @@ export interface BreakerControl {
 
 export interface HoldOptions {
   readonly reason: string;
+  /** The hold ends by itself after so many milliseconds. @default never */
   readonly ttlMs?: number;
+  /** Who holds it: shown wherever the reason is. */
+  readonly author?: string;
+  /** `service`: the other instances pick it up, where there is a cache that they share. @default 'service' */
+  readonly scope?: 'service' | 'instance';
 }
 
 interface Hold {
   readonly reason: string;
+  readonly author: string | undefined;
   /** Monotonic. */
   readonly until: number;
 }
@@ -130,6 +137,10 @@ export class CircuitBreaker implements BreakerControl {
     return this.#hold?.reason;
   }
 
+  get policy(): string {
+    return this.host.name;
+  }
+
   get state(): BreakerState {
     this.#refresh(this.host.clock.monotonic());
     return this.#state;
@@ -159,18 +170,19 @@ export class CircuitBreaker implements BreakerControl {
       ...(this.#hold && {
         held: {
           reason: this.#hold.reason,
+          ...(this.#hold.author !== undefined && { author: this.#hold.author }),
           ...(this.#hold.until !== Infinity && { until: this.#hold.until + toEpoch }),
         },
       }),
     };
   }
 
-  isolate({ reason, ttlMs = Infinity }: HoldOptions): Disposable {
-    return this.#holdAs('isolated', reason, ttlMs);
+  isolate(options: HoldOptions): Disposable {
+    return this.#holdAs('isolated', options);
   }
 
-  disable({ reason, ttlMs = Infinity }: HoldOptions): Disposable {
-    return this.#holdAs('disabled', reason, ttlMs);
+  disable(options: HoldOptions): Disposable {
+    return this.#holdAs('disabled', options);
   }
 
   release(): void {
@@ -182,6 +194,21 @@ export class CircuitBreaker implements BreakerControl {
     this.#openings = 0;
     if (this.#state === 'closed') this.#window.clear();
     else this.#close('reset', now);
+  }
+
+  /**
+   * Goes on being open until `until` (monotonic) for the `openings`-th time in a row, as before this instance started;
+   * unless its own calls have already told it something, or an operator holds it.
+   */
+  resumeOpen(until: number, openings: number): void {
+    const now = this.host.clock.monotonic();
+    this.#refresh(now);
+    this.#window.roll(now);
+    const openMs = Math.min(until - now, this.#settings.maxOpenMs);
+    if (this.#state !== 'closed' || this.#window.calls > 0 || openMs <= 0) return;
+    this.#openings = openings;
+    this.#openUntil = now + openMs;
+    this.#moveTo(this.#ensureSwitch().open(), 'it was open when this instance started', openMs);
   }
 
   /** Takes new settings over. State, open-until, permits and the window's totals stay. */
@@ -251,12 +278,17 @@ export class CircuitBreaker implements BreakerControl {
     this.#window.clear();
   }
 
-  #holdAs(state: 'isolated' | 'disabled', reason: string, ttlMs: number): Disposable {
-    const hold: Hold = { reason, until: this.host.clock.monotonic() + ttlMs };
+  #holdAs(state: 'isolated' | 'disabled', { reason, ttlMs = Infinity, author }: HoldOptions): Disposable {
+    if (!(ttlMs > 0))
+      throw new MeshConfigError(
+        `Circuit "${this.host.name}" can't be held for ${ttlMs} ms: ttlMs must be above 0, or left out.`,
+        { policy: this.host.name },
+      );
+    const hold: Hold = { reason, author, until: this.host.clock.monotonic() + ttlMs };
     this.#hold = hold;
     if (state === 'isolated') this.#ensureSwitch().open();
     else this.#ensureSwitch().close();
-    this.#moveTo(state, reason);
+    this.#moveTo(state, author === undefined ? reason : `${reason} (${author})`);
     return {
       [Symbol.dispose]: () => {
         if (this.#hold === hold) this.release();

@@ -23,8 +23,8 @@ export interface BreakerSnapshot {
   readonly openings: number;
   /** Epoch ms at which it lets probes through; only while open. */
   readonly openUntil?: number;
-  /** Why an operator holds it, and until when (epoch ms). */
-  readonly held?: { readonly reason: string; readonly until?: number };
+  /** Why an operator holds it, who, and until when (epoch ms). */
+  readonly held?: { readonly reason: string; readonly author?: string; readonly until?: number };
 }
 
 /** An event of a policy with the instant (epoch ms) it happened at. */

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.js';
 import type { Ids } from '../core/ids.js';
 import type { MeshEvents } from '../core/mesh.events.js';
 import type { MetricsClient } from '../core/metrics.port.js';
+import type { CircuitBreaker } from './circuit-breaker.js';
 import { DeadlineQueue } from './deadline-queue.js';
 import { ResilienceMetrics } from './resilience.metrics.js';
 
@@ -24,6 +25,8 @@ export class ResilienceEngine {
   readonly queue: DeadlineQueue;
   /** Nothing new begins. */
   draining = false;
+  /** Is told of each breaker that opens. */
+  onOpened: ((breaker: CircuitBreaker) => void) | undefined;
 
   constructor(deps: ResilienceDeps) {
     this.clock = deps.clock;

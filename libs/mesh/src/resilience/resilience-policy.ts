@@ -148,6 +148,7 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
   onTransition(breaker: CircuitBreaker, transition: BreakerTransition): void {
     this.hasTransitioned = true;
     this.observer.countTransition(transition.from, transition.to);
+    if (transition.to === 'open') this.engine.onOpened?.(breaker);
     this.observer.emit('breaker.transition', {
       policy: this.name,
       ...(breaker.key !== undefined && { key: breaker.key }),

@@ -50,3 +50,27 @@ export const EVENT_RING_SIZE = 100;
 
 /** At most one rejection event a policy in this time; it carries the number of those left out. */
 export const REJECTION_SAMPLE_MS = 1_000;
+
+/** Where the instances of a service tell each other about their breakers. */
+export const SHARING_NAMESPACE = 'mesh.breakers';
+
+/** How often an instance looks for what the others said. */
+export const SHARE_POLL_MS = 5_000;
+
+/** News for the other instances wait this long, so that many at once go out together. */
+export const SHARE_SOON_MS = 250;
+
+/** An exchange with the cache that takes longer has failed. */
+export const SHARE_LIMIT_MS = 2_000;
+
+/** While the cache fails, it is asked less and less often, but at least this often. */
+export const SHARE_MAX_PAUSE_MS = 60_000;
+
+/** What operators said is kept in the cache for so long after the last instance that held it has gone. */
+export const OVERRIDES_KEPT_MS = 7 * 86_400_000;
+
+/** A release is remembered for an instance that has been cut off. */
+export const RELEASE_KEPT_MS = 86_400_000;
+
+/** At most so many open breakers are told of. */
+export const MAX_SHARED_OPENINGS = 1_000;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { PolicyResolver } from './policy-resolver.js';
-import { MAX_DURATION_MS, OFF_BY_DEFAULT, POLICY_DEFAULTS as D } from './resilience.constants.js';
+import { MAX_DURATION_MS, SHARE_POLL_MS, OFF_BY_DEFAULT, POLICY_DEFAULTS as D } from './resilience.constants.js';
 
 const durationMs = z.number().positive().max(MAX_DURATION_MS);
 const waitMs = z.number().nonnegative().max(MAX_DURATION_MS);
@@ -139,6 +139,12 @@ export const resilienceSchema = z
       .record(z.string(), policySchema)
       .default({})
       .describe('Policies by name, or by pattern with `*`; of the patterns the longest that matches applies.'),
+    sharePollMs: z
+      .union([off, z.number().int().min(500).max(3_600_000)])
+      .default(SHARE_POLL_MS)
+      .describe(
+        "How often operators' holds of other instances are looked for in the cache, in milliseconds; `false`: breakers are not shared.",
+      ),
   })
   .superRefine((options, context) => {
     const resolver = new PolicyResolver(options, new Map());
