@@ -1,4 +1,7 @@
 import { Agent, get, type IncomingMessage } from 'node:http';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { lastValueFrom } from 'rxjs';
 import { ClientProxyFactory, Transport } from '@nestjs/microservices';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -84,6 +87,17 @@ describe.each(['express', 'fastify'] as const)('SIGTERM to an HTTP application o
     expect(child.said.filter((line) => steps.includes(line))).toEqual(steps);
     expect(child.log.at(-1)).toMatchObject({ event: 'lifecycle.phase', phase: 'stopped' });
     expect(child.errors).toBe('');
+  }, 30_000);
+
+  it('loses no log line of a transport in a worker thread', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'mesh-worker-log-'));
+    const child = start({ kind, workerLog: join(folder, 'log') });
+    await child.port();
+    child.signal('SIGTERM');
+    await child.ended;
+    const lines = (await readFile(join(folder, 'log'), 'utf8')).trimEnd().split('\n');
+    expect(JSON.parse(lines.at(-1)!)).toMatchObject({ event: 'lifecycle.phase', phase: 'stopped' });
+    await rm(folder, { recursive: true });
   }, 30_000);
 
   it.each([

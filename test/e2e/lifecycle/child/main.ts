@@ -21,6 +21,7 @@ import { EventPattern, MessagePattern, Transport } from '@nestjs/microservices';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { enableMeshShutdown, MeshLifecycle, MeshModule, MessageBroker } from 'nestjs-mesh';
+import { LoggerModule } from 'nestjs-pino';
 import { interval, map } from 'rxjs';
 import type { ChildSpec } from './spec.js';
 
@@ -112,8 +113,16 @@ class Hooks implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, On
   }
 }
 
+const ownLogger = spec.workerLog
+  ? [
+      LoggerModule.forRoot({
+        pinoHttp: { transport: { target: 'pino/file', options: { destination: spec.workerLog } } },
+      }),
+    ]
+  : [];
+
 @Module({
-  imports: [MeshModule.forRoot({ service: { name: 'child' }, lifecycle: spec.lifecycle ?? {} })],
+  imports: [...ownLogger, MeshModule.forRoot({ service: { name: 'child' }, lifecycle: spec.lifecycle ?? {} })],
   controllers: [WorkController],
   providers: [Hooks],
 })

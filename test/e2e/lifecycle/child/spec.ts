@@ -7,6 +7,8 @@ export interface ChildSpec {
   /** Where the shutdown hangs for ever. */
   readonly hang?: 'component' | 'onModuleDestroy';
   readonly lifecycle?: object;
+  /** The file that a pino transport, in a worker thread of the application's own LoggerModule, writes the log to. */
+  readonly workerLog?: string;
   /** Whether somebody else listens to SIGTERM as well, and does nothing about it. */
   readonly otherListener?: boolean;
 }
