@@ -7,7 +7,7 @@ import type { MeshRuntime } from './core/mesh-runtime.js';
 import type { MetricsClient } from './core/metrics.port.js';
 import type { ServiceInfo } from './core/service-info.js';
 import type { HealthAggregator } from './health/health.aggregator.js';
-import type { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
+import type { MeshLifecycle, ShutdownRequest } from './lifecycle/mesh-lifecycle.js';
 import type { MeshConfig } from './mesh.options.js';
 import type { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 import type { MeshFetch } from './resilience/http/mesh-fetch.js';
@@ -57,6 +57,14 @@ export class ServiceMesh {
 
   get name(): string {
     return this.service.name;
+  }
+
+  /**
+   * Shuts the application down as a signal would, once however often it is called, without touching the process; see
+   * {@link MeshLifecycle.shutdown}.
+   */
+  shutdown(request: ShutdownRequest): Promise<void> {
+    return this.lifecycle.shutdown(request);
   }
 
   /** Makes the mesh's decorators work on an object that Nest does not know: one made with `new`, by a pool, or per request. */
