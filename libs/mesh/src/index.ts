@@ -95,6 +95,8 @@ export {
 export type { ConfigExplanation } from './config/config.explanation.js';
 export type { ConfigGeneration } from './config/config.history.js';
 export type { ConfigParticipant, ParticipantChange, PreparedChange } from './config/config.participant.js';
+export type { OpsGuard, OpsScope } from './ops/ops.access.js';
+
 export { ConfigStore, type UpdateOptions, type UpdateResult } from './config/config.store.js';
 
 export {

@@ -43,8 +43,10 @@ import { HttpMetrics } from './metrics/http.metrics.js';
 import { metricsRoute } from './metrics/metrics.route.js';
 import { ProcessMetrics } from './metrics/process.metrics.js';
 import { exposeServiceInfo } from './metrics/service.metrics.js';
+import { traceBroker } from './ops/broker.tracing.js';
 import { OpsListener } from './ops/ops.listener.js';
 import { isOpsEnabled, OpsRoom } from './ops/ops.room.js';
+import { Tracing } from './ops/traced-work.js';
 import { TemporaryLogLevel } from './ops/temporary-log-level.js';
 import { assertPart, type MeshExtras, type ReplaceableParts } from './replacements.js';
 import { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
@@ -217,8 +219,9 @@ export class MeshAssembly {
     const contexts = this.#get(CallContexts);
     const clock = this.#get(Clock);
     const ids = this.#get(Ids);
-    const table = new RawRouteTable(this.#get(MeshEvents));
-    const listener = new OpsListener(options, (request, response) => {
+    const events = this.#get(MeshEvents);
+    const table = new RawRouteTable(events);
+    const listener = new OpsListener(options, events, (request, response) => {
       void contexts.run(inboundContext(request.headers, clock, ids), () => table.serve(request, response));
     });
     this.#get(MeshLifecycle).register(listener, 'mesh');
@@ -270,6 +273,8 @@ export class MeshAssembly {
   /** Handlers are known from now on; messages flow once the whole application is up. */
   async #connectHandlers(broker: MessageBroker): Promise<void> {
     const { inheritGlobals = true } = this.extras;
+    const { work } = this.#get(Tracing);
+    if (work) traceBroker(broker, work, this.#get(ConfigStore<MeshConfig>).snapshot.broker.transport ?? 'in-process');
     await connectNestHandlers(this.parts, this.application, broker, { inheritGlobals, ownFilters: this.#filters });
     await connectSubscribers(this.parts, broker);
     if (broker instanceof InProcessBroker)

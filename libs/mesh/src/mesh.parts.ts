@@ -27,6 +27,9 @@ import type { MeshConfig } from './mesh.options.js';
 import { provide } from './mesh.providers.js';
 import { DefaultRegistry } from './metrics/prom-client.adapter.js';
 import { PrometheusMetrics } from './metrics/prometheus.metrics.js';
+import { traceFetch } from './ops/fetch.tracing.js';
+import { findTracer } from './ops/opentelemetry.adapter.js';
+import { Tracing } from './ops/traced-work.js';
 import { type MeshExtras, partProviders } from './replacements.js';
 import { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 import { MeshFetch } from './resilience/http/mesh-fetch.js';
@@ -85,9 +88,18 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
     ...partProviders(components, defaults),
     provide(
       LifecycleRoom,
-      [Config, Clock, Ids, MeshEvents, CallContexts, HttpAdapterHost, ModulesContainer],
-      (config, clock, ids, events, contexts, adapterHost, modules) =>
-        buildLifecycle({ options: config.section('lifecycle'), clock, ids, events, contexts, adapterHost, modules }),
+      [Config, Clock, Ids, MeshEvents, CallContexts, HttpAdapterHost, ModulesContainer, Tracing],
+      (config, clock, ids, events, contexts, adapterHost, modules, { tracer }) =>
+        buildLifecycle({
+          options: config.section('lifecycle'),
+          clock,
+          ids,
+          events,
+          contexts,
+          adapterHost,
+          modules,
+          tracer,
+        }),
     ),
     provide(MeshLifecycle, [LifecycleRoom], ({ lifecycle }) => lifecycle),
     provide(HttpIntake, [LifecycleRoom], ({ intake }) => intake),
@@ -109,9 +121,16 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
     provide(EventLog, [Config, MeshEvents, LogSink, Clock], (config, events, sink, clock) => {
       return new EventLog(events, sink, clock, config.section('logging'));
     }),
-    provide(MeshFetch, [CircuitBreakerManager, Clock, CallContexts], (breakers, clock, contexts) => {
-      return new MeshFetch(breakers, { clock, contexts });
-    }),
+    provide(Tracing, [CallContexts], async (contexts) => new Tracing(await findTracer(), contexts)),
+    provide(
+      MeshFetch,
+      [CircuitBreakerManager, Clock, CallContexts, Tracing],
+      (breakers, clock, contexts, { work }) => {
+        const fetch = new MeshFetch(breakers, { clock, contexts });
+        if (work) traceFetch(fetch, work);
+        return fetch;
+      },
+    ),
     provide(
       ServiceMesh,
       [

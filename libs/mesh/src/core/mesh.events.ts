@@ -87,6 +87,8 @@ export interface MeshEventMap {
   'lifecycle.overrun': { readonly totalMs: number; readonly phase: ShutdownPhase; readonly hanging: readonly string[] };
   /** Something about the life of this application is not as it should be, and how to set it right. */
   'lifecycle.warning': { readonly message: string };
+  /** Probes, metrics and operators' endpoints listen on a port of their own. */
+  'ops.listening': { readonly host: string; readonly port: number };
   /** An operator changed something through the ops endpoints, or tried to: `status` is what was answered. */
   'ops.write': {
     /** By what right, and the name that was given with it: `write token (alice)`. */

@@ -1,5 +1,6 @@
 import type { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import type { CallContexts } from '../core/call-context.js';
+import type { Tracer } from '../core/trace-context.js';
 import { ComponentExplorer } from './component.explorer.js';
 import { HttpIntake } from './http.intake.js';
 import { LifecycleManager, type LifecycleDependencies } from './lifecycle.manager.js';
@@ -12,6 +13,8 @@ export interface LifecycleRoomDependencies extends LifecycleDependencies {
   readonly contexts: CallContexts;
   readonly adapterHost: HttpAdapterHost;
   readonly modules: ModulesContainer;
+  /** The application's own tracing, whose spans requests arrive in. */
+  readonly tracer?: Tracer | undefined;
 }
 
 export interface LifecycleRoom {
@@ -21,10 +24,10 @@ export interface LifecycleRoom {
 
 /** The room's parts, joined. The intake is installed: call it while the application is being constructed. */
 export function buildLifecycle(deps: LifecycleRoomDependencies): LifecycleRoom {
-  const { clock, events, contexts, ids, adapterHost } = deps;
+  const { clock, events, contexts, ids, adapterHost, tracer } = deps;
   const manager = new LifecycleManager(deps);
   const sequence = new ShutdownSequence({ ...deps, manager, inKubernetes: runsInKubernetes() });
-  const intake = new HttpIntake({ contexts, clock, ids, events });
+  const intake = new HttpIntake({ contexts, clock, ids, events, tracer });
   intake.install(adapterHost);
   sequence.addDrainable(intake);
   const rpc = new RpcIntake(deps);

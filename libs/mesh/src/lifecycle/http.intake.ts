@@ -6,6 +6,7 @@ import { routeTemplate, type HttpObserver } from '../core/http-observer.port.js'
 import type { Ids } from '../core/ids.js';
 import type { MeshEvents } from '../core/mesh.events.js';
 import type { RawRoute } from '../core/raw-route.js';
+import type { Tracer } from '../core/trace-context.js';
 import type { Drainable } from './drainable.js';
 import { inboundContext } from './inbound-context.js';
 import { RawRouteTable } from './raw-route.table.js';
@@ -35,6 +36,8 @@ export interface HttpIntakeDependencies {
   readonly clock: Clock;
   readonly ids: Ids;
   readonly events: MeshEvents;
+  /** The application's own tracing, whose spans requests arrive in. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /**
@@ -137,7 +140,8 @@ export class HttpIntake implements Drainable {
   #onRequest(hookRequest: HookRequest, hookResponse: HookResponse, done: Done): unknown {
     const request = hookRequest.raw ?? hookRequest;
     const response = hookResponse.raw ?? hookResponse;
-    const context = inboundContext(request.headers, this.#deps.clock, this.#deps.ids);
+    const { clock, ids, tracer } = this.#deps;
+    const context = inboundContext(request.headers, clock, ids, tracer?.active());
     response.setHeader('x-correlation-id', context.correlationId);
     if (this.#draining) askToReconnect(response);
 

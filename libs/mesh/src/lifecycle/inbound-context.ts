@@ -2,25 +2,27 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { CallContext } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
 import type { Ids } from '../core/ids.js';
+import { traceOf, type TraceContext } from '../core/trace-context.js';
 
 // What ends up in log lines and outgoing headers comes from strangers: printable, no spaces, bounded.
 const SANE_ID = /^[\w.:/+=@~-]{1,128}$/;
-/** @see https://www.w3.org/TR/trace-context/#traceparent-header */
-const TRACEPARENT = /^(?!ff)[\da-f]{2}-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-[\da-f]{2}$/;
 const REMAINING_MS = /^\d{1,9}$/;
-const TRACESTATE_MAX = 512;
 
-/** The call context of an inbound HTTP request. Headers that make no sense are taken as absent. */
-export function inboundContext(headers: IncomingHttpHeaders, clock: Clock, ids: Ids): CallContext {
+/**
+ * The call context of an inbound HTTP request. Headers that make no sense are taken as absent. `active` is the span that
+ * the application's own tracing has opened for it already, which then stands between the caller and us.
+ */
+export function inboundContext(
+  headers: IncomingHttpHeaders,
+  clock: Clock,
+  ids: Ids,
+  active?: TraceContext,
+): CallContext {
   const correlationId = sane(headers['x-correlation-id']) ?? sane(headers['x-request-id']) ?? ids.next();
-  const traceparent = text(headers['traceparent']);
   const timeoutMs = text(headers['x-mesh-timeout-ms']);
-  const traced = traceparent !== undefined && TRACEPARENT.test(traceparent);
-  const tracestate = traced ? text(headers['tracestate']) : undefined;
   return {
     correlationId,
-    ...(traced && { traceparent }),
-    ...(tracestate !== undefined && tracestate.length <= TRACESTATE_MAX && { tracestate }),
+    ...(active ?? traceOf(headers)),
     ...(timeoutMs !== undefined && REMAINING_MS.test(timeoutMs) && { deadlineAt: clock.now() + Number(timeoutMs) }),
   };
 }

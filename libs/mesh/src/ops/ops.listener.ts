@@ -2,6 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ComponentContext, MeshComponent } from '../core/component.port.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
+import type { MeshEvents } from '../core/mesh.events.js';
 
 export interface OpsListenerOptions {
   readonly port: number;
@@ -15,16 +16,13 @@ export interface OpsListenerOptions {
 export class OpsListener implements MeshComponent {
   readonly name = 'ops';
   readonly #options: OpsListenerOptions;
+  readonly #events: MeshEvents;
   readonly #server: Server;
 
-  constructor(options: OpsListenerOptions, onRequest: RequestListener) {
+  constructor(options: OpsListenerOptions, events: MeshEvents, onRequest: RequestListener) {
     this.#options = options;
+    this.#events = events;
     this.#server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000 }, onRequest);
-  }
-
-  /** Where it listens, once it does. */
-  get port(): number | undefined {
-    return (this.#server.address() as AddressInfo | null)?.port;
   }
 
   /** @throws {MeshConfigError} when the port is taken or may not be used. */
@@ -40,6 +38,7 @@ export class OpsListener implements MeshComponent {
       });
     });
     signal.throwIfAborted();
+    this.#events.emit('ops.listening', { host, port: (this.#server.address() as AddressInfo).port });
   }
 
   async stop(): Promise<void> {
