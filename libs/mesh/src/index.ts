@@ -69,7 +69,7 @@ export type { HttpCacheOptions } from './cache/http/http-cache.options.js';
 export { Cacheable } from './cache/decorators/cacheable.decorator.js';
 
 export { NoResponderError, OverloadedError, PayloadError, RequestTimeoutError } from './broker/broker.errors.js';
-export type { DeadLetter, DeadLetterQueue } from './broker/dead-letters.js';
+export type { DeadLetterQueue } from './broker/dead-letters.js';
 export { InProcessBroker } from './broker/in-process.broker.js';
 export { MESH_TRANSPORT } from './broker/nest/pattern-metadata.js';
 export { Subscribe } from './broker/nest/subscribe.decorator.js';
@@ -100,6 +100,8 @@ export type { OpsGuard, OpsScope } from './ops/ops.access.js';
 export { ConfigStore, type UpdateOptions, type UpdateResult } from './config/config.store.js';
 
 export {
+  type DeadLetter,
+  type DeadLetters,
   type DrainOptions,
   type DrainReport,
   type Message,
@@ -115,6 +117,7 @@ export {
   type ServeOptions,
   type SubscribeOptions,
   type Subscription,
+  type WaitForOptions,
 } from './core/broker.port.js';
 export {
   CacheClient,

@@ -1,7 +1,6 @@
 import { type ExceptionFilter, Inject, Injectable } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { BrokerComponent } from './broker/broker.component.js';
-import { InProcessBroker } from './broker/in-process.broker.js';
 import { connectNestHandlers, connectSubscribers } from './broker/nest/nest-handlers.js';
 import { CachedMethods } from './cache/decorators/cached-methods.js';
 import { MeshCache } from './cache/mesh-cache.js';
@@ -277,9 +276,10 @@ export class MeshAssembly {
     if (work) traceBroker(broker, work, this.#get(ConfigStore<MeshConfig>).snapshot.broker.transport ?? 'in-process');
     await connectNestHandlers(this.parts, this.application, broker, { inheritGlobals, ownFilters: this.#filters });
     await connectSubscribers(this.parts, broker);
-    if (broker instanceof InProcessBroker)
+    const { startConsuming } = broker as { readonly startConsuming?: () => void };
+    if (startConsuming)
       this.#get(MeshEvents).on('lifecycle.phase', ({ phase }) => {
-        if (phase === 'ready') broker.startConsuming();
+        if (phase === 'ready') startConsuming.call(broker);
       });
   }
 

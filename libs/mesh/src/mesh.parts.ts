@@ -1,6 +1,6 @@
 import type { Provider } from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
-import { InProcessBroker } from './broker/in-process.broker.js';
+import { createBroker } from './broker/create-broker.js';
 import { MeshCache } from './cache/mesh-cache.js';
 import { SECOND_TIER_POLICY } from './cache/second-tier/second-tier.policy.js';
 import { ConfigStore } from './config/config.store.js';
@@ -55,7 +55,7 @@ const defaults = {
     MessageBroker,
     [Config, Clock, Ids, MeshEvents, MetricsClient, CallContexts, ServiceInfo, CircuitBreakerManager],
     (config, clock, ids, events, metrics, contexts, service, breakers) =>
-      new InProcessBroker(config.section('broker'), {
+      createBroker(config.section('broker'), {
         clock,
         ids,
         events,

@@ -14,7 +14,7 @@ describe('the broker as a component', () => {
     expect(drained.state).toBe('pending');
     await clock.advance(1);
     expect(drained.state).toBe('resolved');
-    component.stop();
+    void component.stop(context);
     await clock.advance(0);
     expect(request.state).toBe('rejected');
     expect(clock.pendingTimers).toBe(0);

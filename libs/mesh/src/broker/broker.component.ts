@@ -3,8 +3,9 @@ import type { ComponentContext, MeshComponent, StopContext } from '../core/compo
 import type { HealthReport } from '../core/health.port.js';
 
 interface LifecycleBroker {
+  start?(context: ComponentContext): Promise<void>;
   drain(options: DrainOptions): Promise<DrainReport>;
-  stop?(): void;
+  stop?(options: DrainOptions): Promise<void> | void;
   readHealth?(): readonly HealthReport[];
 }
 
@@ -17,12 +18,16 @@ export class BrokerComponent implements MeshComponent {
     this.#broker = broker;
   }
 
+  async start(context: ComponentContext): Promise<void> {
+    await this.#broker.start?.(context);
+  }
+
   async drain({ deadlineAt }: StopContext): Promise<void> {
     await this.#broker.drain({ deadlineAt });
   }
 
-  stop(): void {
-    this.#broker.stop?.();
+  async stop({ deadlineAt }: StopContext): Promise<void> {
+    await this.#broker.stop?.({ deadlineAt });
   }
 
   check(_context: ComponentContext): HealthReport {

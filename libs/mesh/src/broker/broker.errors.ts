@@ -1,7 +1,13 @@
 import { MeshError } from '../core/mesh.error.js';
 
+/** What is known of a message whose sending failed: it never left, or it may have been handled. */
+export type Outcome = 'unsent' | 'unknown';
+
 /** Nobody serves the pattern. Known at once, so nothing was sent. */
 export class NoResponderError extends MeshError {
+  /** Tells retries that the handler can't have run. */
+  readonly sent = false;
+
   constructor(pattern: string) {
     super(`Nobody answers "${pattern}"; import the module that has its handler, or check the pattern's spelling.`, {
       code: 'MESH_NO_RESPONDER',
@@ -25,6 +31,8 @@ export class RequestTimeoutError extends MeshError {
 
 /** A limit of the broker was reached. Nothing was sent; later there may be room. */
 export class OverloadedError extends MeshError {
+  readonly sent = false;
+
   constructor(what: string, limit: number, unit: string) {
     super(`${what} was refused: ${limit} ${unit} already; slow down, or raise the limit.`, {
       code: 'MESH_OVERLOADED',
@@ -40,5 +48,60 @@ export class OverloadedError extends MeshError {
 export class PayloadError extends MeshError {
   constructor(message: string, details?: Readonly<Record<string, unknown>>) {
     super(message, { code: 'MESH_PAYLOAD_INVALID', status: 400, ...(details && { details }) });
+  }
+}
+
+/** The connection to the broker is away, or went away while an answer was awaited. */
+export class ConnectionLostError extends MeshError {
+  readonly sent: boolean;
+
+  constructor(pattern: string, outcome: Outcome, reason: string) {
+    const what = outcome === 'unsent' ? 'was not sent' : 'may or may not have been handled';
+    super(`The request "${pattern}" ${what}: the connection to the broker is away (${reason}).`, {
+      code: 'MESH_CONNECTION_LOST',
+      status: 503,
+      retryable: true,
+      details: { pattern, outcome },
+    });
+    this.sent = outcome !== 'unsent';
+  }
+}
+
+/** The transport did not take responsibility for the message in time. */
+export class PublishUnconfirmedError extends MeshError {
+  readonly sent: boolean;
+
+  constructor(topic: string, outcome: Outcome, reason: string, cause?: unknown) {
+    const what = outcome === 'unsent' ? 'never left this process' : 'may or may not have arrived';
+    super(`The message for "${topic}" ${what}: ${reason}. Publish it again with the same id.`, {
+      code: 'MESH_PUBLISH_UNCONFIRMED',
+      status: 503,
+      retryable: true,
+      details: { topic, outcome },
+      ...(cause !== undefined && { cause }),
+    });
+    this.sent = outcome !== 'unsent';
+  }
+}
+
+/** The transport cannot do what was asked of it, now or ever. */
+export class CapabilityMissingError extends MeshError {
+  constructor(transport: string, what: string, instead: string) {
+    super(`The transport "${transport}" cannot ${what}; ${instead}.`, {
+      code: 'MESH_CAPABILITY_MISSING',
+      details: { transport },
+    });
+  }
+}
+
+/** Another delivery of the same message is being handled; this one comes again later. */
+export class MessageBusyError extends MeshError {
+  constructor(topic: string, id: string) {
+    super(`The message ${id} of "${topic}" is being handled already; it is looked at again later.`, {
+      code: 'MESH_MESSAGE_BUSY',
+      status: 409,
+      retryable: true,
+      details: { topic, id },
+    });
   }
 }

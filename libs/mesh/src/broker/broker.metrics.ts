@@ -1,6 +1,6 @@
 import type { Counter, Histogram, MetricFamily, MetricsClient } from '../core/metrics.port.js';
 
-export type MessageDirection = 'request' | 'publish' | 'deliver';
+export type MessageDirection = 'request' | 'serve' | 'publish' | 'deliver';
 
 /** The series of one request pattern, bound once. */
 export interface RequestMetrics {
@@ -28,6 +28,10 @@ export interface BrokerLoad {
   readonly deliveries: () => number;
   readonly queued: () => number;
   readonly deadLetters: () => number;
+  /** Of a broker with a server: what waits for the connection, what waits there for us, and 1 while connected. */
+  readonly unsent?: () => number;
+  readonly lag?: () => number;
+  readonly connected?: () => number;
 }
 
 export class BrokerMetrics {
@@ -39,7 +43,7 @@ export class BrokerMetrics {
     this.#client = metrics;
     this.#messages = metrics.counter({
       name: 'mesh_messages_total',
-      help: 'Messages by topic or pattern, direction (request, publish, deliver) and outcome.',
+      help: 'Messages by topic or pattern, direction (request, serve, publish, deliver) and outcome.',
       labels: ['topic', 'direction', 'outcome'],
     });
     this.#durations = metrics.histogram({
@@ -80,6 +84,15 @@ export class BrokerMetrics {
     const deliveries = inFlight.with({ direction: 'deliver' });
     const queued = this.#client.gauge({ name: 'mesh_messages_queued', help: 'Messages that wait for a subscription.' });
     const dead = this.#client.gauge({ name: 'mesh_dead_letters', help: 'Dead letters kept, of all topics.' });
+    const ofServer = [
+      { read: load.unsent, name: 'mesh_messages_unsent', help: 'Published messages that wait for the broker.' },
+      { read: load.lag, name: 'mesh_messages_lag', help: 'Messages on the server that wait for this service.' },
+      { read: load.connected, name: 'mesh_broker_connected', help: '1 while the broker is connected, otherwise 0.' },
+    ].flatMap(({ read, name, help }) => {
+      if (!read) return [];
+      const gauge = this.#client.gauge({ name, help }).with({});
+      return [() => gauge.set(read())];
+    });
     const queuedNow = queued.with({});
     const deadNow = dead.with({});
     this.#client.onCollect(() => {
@@ -87,6 +100,7 @@ export class BrokerMetrics {
       deliveries.set(load.deliveries());
       queuedNow.set(load.queued());
       deadNow.set(load.deadLetters());
+      for (const update of ofServer) update();
     });
   }
 }

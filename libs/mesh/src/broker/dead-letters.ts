@@ -1,18 +1,7 @@
-import type { Message } from '../core/broker.port.js';
-
-/** A message that a subscription could not handle. */
-export interface DeadLetter {
-  readonly message: Message;
-  /** The subscription that gave it up. */
-  readonly handler: string;
-  readonly attempts: number;
-  readonly error: unknown;
-  /** Epoch ms. */
-  readonly failedAt: number;
-}
+import type { DeadLetter, DeadLetters } from '../core/broker.port.js';
 
 /** The dead letters of one topic, in memory: listed, sent again, or discarded. They do not survive the process. */
-export class DeadLetterQueue {
+export class DeadLetterQueue implements DeadLetters {
   #letters: DeadLetter[] = [];
   readonly #redeliver: (letter: DeadLetter) => boolean;
 

@@ -1,18 +1,24 @@
-import type { MessageHandler, PublishOptions, PublishReceipt, SubscribeOptions } from '../core/broker.port.js';
+import type {
+  DeadLetter,
+  MessageHandler,
+  PublishOptions,
+  PublishReceipt,
+  SubscribeOptions,
+} from '../core/broker.port.js';
 import type { CallContext } from '../core/call-context.js';
 import type { Counter } from '../core/metrics.port.js';
 import { OverloadedError } from './broker.errors.js';
 import { UNSERVED, type BrokerMetrics } from './broker.metrics.js';
-import { DeadLetterQueue, type DeadLetter } from './dead-letters.js';
-import { EventSubscription, type Delivery, type SubscriptionHost } from './event-subscription.js';
-import { InProcessMessage } from './in-process.message.js';
+import { DeadLetterQueue } from './dead-letters.js';
+import { EventSubscription, type Delivery, type Settlement, type SubscriptionHost } from './event-subscription.js';
+import { DeliveredMessage } from './delivered.message.js';
 import { Topic } from './topic.js';
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
 type BusHost = Omit<SubscriptionHost, 'onDeadLetter' | 'onStop' | 'onStopped'>;
 
-/** The publish-subscribe half of the in-process broker: topics, their subscriptions, and their dead letters. */
+/** Topics, their subscriptions in this process, and the dead letters that are kept in its memory. */
 export class EventBus {
   readonly #host: SubscriptionHost;
   readonly #metrics: BrokerMetrics;
@@ -28,7 +34,7 @@ export class EventBus {
     this.#unserved = metrics.counter(UNSERVED, 'publish', 'unserved');
     this.#host = {
       ...host,
-      onDeadLetter: (letter) => this.#onDeadLetter(letter),
+      onDeadLetter: (letter, settlement) => this.#onDeadLetter(letter, settlement),
       onStop: (subscription) => this.#onStop(subscription),
       onStopped: (subscription) => this.#onStopped(subscription),
     };
@@ -36,6 +42,31 @@ export class EventBus {
 
   get subscriptions(): ReadonlySet<EventSubscription> {
     return this.#subscriptions;
+  }
+
+  /** Handlers at work. */
+  get running(): number {
+    let running = 0;
+    for (const subscription of this.#subscriptions) running += subscription.running.size;
+    return running;
+  }
+
+  /** Messages that wait, for their turn or for their next delivery. */
+  get queued(): number {
+    let queued = 0;
+    for (const subscription of this.#subscriptions) queued += subscription.queued;
+    return queued;
+  }
+
+  /** What runs and what waits, for the report of a drain that ran out of time. */
+  unfinished(): { readonly name: string; readonly ageMs: number }[] {
+    const { clock } = this.#host;
+    return [...this.#subscriptions].flatMap((subscription) => [
+      ...[...subscription.running].map(({ name, startedAt }) => ({ name, ageMs: clock.monotonic() - startedAt })),
+      ...subscription
+        .waiting()
+        .map(({ message }) => ({ name: subscription.name, ageMs: clock.now() - message.publishedAt })),
+    ]);
   }
 
   /** Deliveries that ended, well or not, since the beginning. */
@@ -69,7 +100,7 @@ export class EventBus {
     }
     const { headers = NO_HEADERS } = options;
     const delivery: Delivery = {
-      message: new InProcessMessage({ id, topic, payload, headers, publishedAt: this.#host.clock.now(), attempt: 1 }),
+      message: new DeliveredMessage({ id, topic, payload, headers, publishedAt: this.#host.clock.now(), attempt: 1 }),
       context: this.#contextOf(id),
     };
     for (const receiver of receivers) receiver.accept(delivery);
@@ -116,16 +147,19 @@ export class EventBus {
     const subscription = this.#topics.get(message.topic)?.find(handler);
     if (!subscription?.hasRoom) return false;
     subscription.accept({
-      message: new InProcessMessage({ ...message, attempt: 1 }),
+      message: new DeliveredMessage({ ...message, attempt: 1 }),
       context: this.#contextOf(message.id),
     });
     return true;
   }
 
-  #onDeadLetter(letter: DeadLetter): void {
+  async #onDeadLetter(letter: DeadLetter, settlement: Settlement | undefined): Promise<void> {
     const { message, handler, attempts, error } = letter;
     const { topic, id: messageId } = message;
-    const kept = this.deadLetters(topic).add(letter, this.#host.options.current.subscribe.maxDeadLetters);
+    if (settlement && !(await settlement.deadLetter(letter))) return;
+    const kept =
+      settlement !== undefined ||
+      this.deadLetters(topic).add(letter, this.#host.options.current.subscribe.maxDeadLetters);
     this.#host.events.emit('broker.dead-lettered', { topic, handler, messageId, attempts, kept, error });
   }
 

@@ -1,26 +1,37 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Message, MessageHandler, SubscribeOptions, Subscription } from '../core/broker.port.js';
+import type { DeadLetter, MessageHandler, Message, SubscribeOptions, Subscription } from '../core/broker.port.js';
 import type { CallContext, CallContexts } from '../core/call-context.js';
 import type { Clock, Timer } from '../core/clock.js';
 import type { Ids } from '../core/ids.js';
 import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEvents } from '../core/mesh.events.js';
 import type { DeliveryMetrics } from './broker.metrics.js';
-import type { BrokerOptions } from './broker.options.js';
-import type { DeadLetter } from './dead-letters.js';
+import type { SharedBrokerOptions } from './broker.options.js';
 import { Fifo } from './fifo.js';
 import { handlerResult } from './handler-result.js';
-import type { InProcessMessage } from './in-process.message.js';
+import type { DeliveredMessage } from './delivered.message.js';
 import { isPermanent, redeliveryDelayMs } from './redelivery.js';
 import type { Running } from './request-exchange.js';
 
 /** Deliveries that may begin in one turn of the event loop, so that a flood of messages leaves room for everything else. */
 const DELIVERIES_A_TURN = 128;
 
+/** What a transport that keeps the message until it is settled does with it in the end. None of these rejects. */
+export interface Settlement {
+  /** It was handled. */
+  ack(): Promise<void>;
+  /** Deliver it again, to any member of the group. */
+  retry(delayMs: number): Promise<void>;
+  /** Stores the letter, and only then acknowledges the message; whether that was done. */
+  deadLetter(letter: DeadLetter): Promise<boolean>;
+}
+
 /** A message on its way to one subscription. */
 export interface Delivery {
-  readonly message: InProcessMessage;
+  readonly message: DeliveredMessage;
   readonly context: CallContext;
+  /** Absent when the message lives in this process's memory alone. */
+  readonly settlement?: Settlement;
 }
 
 /** What a subscription needs of its broker. */
@@ -29,10 +40,10 @@ export interface SubscriptionHost {
   readonly ids: Ids;
   readonly events: MeshEvents;
   readonly contexts: CallContexts;
-  readonly options: LiveOptions<BrokerOptions>;
+  readonly options: LiveOptions<SharedBrokerOptions>;
   readonly isConsuming: () => boolean;
   readonly isDraining: () => boolean;
-  readonly onDeadLetter: (letter: DeadLetter) => void;
+  readonly onDeadLetter: (letter: DeadLetter, settlement: Settlement | undefined) => Promise<void> | void;
   readonly onIdle: () => void;
   /** It takes no more messages. */
   readonly onStop: (subscription: EventSubscription) => void;
@@ -76,7 +87,7 @@ export class EventSubscription implements Subscription {
   }
 
   get group(): string | undefined {
-    return this.#own.group;
+    return this.#own.group || undefined;
   }
 
   /** Messages that wait, for their turn or for their next delivery. */
@@ -110,6 +121,12 @@ export class EventSubscription implements Subscription {
     this.wake();
   }
 
+  /** Fails the delivery without its handler: the message itself is no good. */
+  refuse(delivery: Delivery, error: unknown): void {
+    this.#metrics.failed.inc();
+    void this.#onFailure(delivery, error);
+  }
+
   /** Works the queue soon, never in the caller's stack. */
   wake(): void {
     if (this.#scheduled) return;
@@ -134,6 +151,7 @@ export class EventSubscription implements Subscription {
     if (this.#stopped) return this.#stopped.promise;
     this.#stopped = Promise.withResolvers<void>();
     this.#host.onStop(this);
+    this.handBack();
     this.hurry();
     if (!this.#host.isConsuming()) this.abandon();
     this.#checkIdle();
@@ -145,8 +163,20 @@ export class EventSubscription implements Subscription {
     return [...this.#waiting.keys(), ...this.#queue];
   }
 
+  /** Returns to the transport what it keeps and no handler has begun. */
+  handBack(): void {
+    const queued = [...this.#queue];
+    if (!queued.some(({ settlement }) => settlement)) return;
+    this.#queue.clear();
+    for (const delivery of queued) {
+      if (delivery.settlement) void delivery.settlement.retry(0);
+      else this.#queue.push(delivery);
+    }
+  }
+
   /** Gives up what has not started: it becomes dead letters. */
   abandon(): void {
+    this.handBack();
     const left = this.waiting();
     for (const timer of this.#waiting.values()) timer.cancel();
     this.#waiting.clear();
@@ -154,7 +184,7 @@ export class EventSubscription implements Subscription {
     const error = new Error(
       `The subscription "${this.name}" of "${this.topic}" stopped before the message was delivered.`,
     );
-    for (const { message } of left) this.#deadLetter(message, message.attempt - 1, error);
+    for (const delivery of left) void this.#deadLetter(delivery, delivery.message.attempt - 1, error);
   }
 
   /** Goes on when everything else in the event loop had its turn. */
@@ -182,13 +212,15 @@ export class EventSubscription implements Subscription {
   async #deliver(delivery: Delivery): Promise<void> {
     const running: Running = { name: this.name, startedAt: this.#host.clock.monotonic() };
     this.#running.add(running);
-    const { message, context } = delivery;
+    const { message, context, settlement } = delivery;
     try {
       await this.#host.contexts.run(context, () => handlerResult(this.#invoke(message)));
       this.#metrics.ok.inc();
+      if (settlement) await settlement.ack();
     } catch (error) {
       this.#metrics.failed.inc();
-      this.#onFailure(delivery, error);
+      const settling = this.#onFailure(delivery, error);
+      if (settling) await settling;
     }
     this.#running.delete(running);
     this.#handled++;
@@ -200,11 +232,13 @@ export class EventSubscription implements Subscription {
     return this.#handler(message.payload as never, message as Message<never>);
   }
 
-  #onFailure(delivery: Delivery, error: unknown): void {
-    const { message, context } = delivery;
+  #onFailure(delivery: Delivery, error: unknown): Promise<void> | void {
+    const { message, context, settlement } = delivery;
     const defaults = this.#host.options.current.subscribe;
     const { maxDeliver = defaults.maxDeliver, backoffMs = defaults.backoffMs } = this.#own;
-    const last = message.attempt >= maxDeliver || isPermanent(error) || this.#host.isDraining() || this.#stopped;
+    // What lives in memory has no later when the process ends; what the transport keeps has.
+    const ending = !settlement && (this.#host.isDraining() || this.#stopped !== undefined);
+    const last = message.attempt >= maxDeliver || isPermanent(error) || ending;
     const retryInMs = last ? undefined : redeliveryDelayMs(backoffMs, message.attempt, this.#host.ids.random());
     this.#host.events.emit('broker.handler-failed', {
       topic: this.topic,
@@ -214,7 +248,8 @@ export class EventSubscription implements Subscription {
       attempt: message.attempt,
       ...(retryInMs !== undefined && { retryInMs }),
     });
-    if (retryInMs === undefined) return this.#deadLetter(message, message.attempt, error);
+    if (retryInMs === undefined) return this.#deadLetter(delivery, message.attempt, error);
+    if (settlement) return settlement.retry(retryInMs);
     const again: Delivery = { message: message.asAttempt(message.attempt + 1), context };
     const timer = this.#host.clock.setTimer(() => {
       this.#waiting.delete(again);
@@ -223,9 +258,10 @@ export class EventSubscription implements Subscription {
     this.#waiting.set(again, timer);
   }
 
-  #deadLetter(message: Message, attempts: number, error: unknown): void {
+  #deadLetter({ message, settlement }: Delivery, attempts: number, error: unknown): Promise<void> | void {
     this.#metrics.deadLettered.inc();
-    this.#host.onDeadLetter({ message, handler: this.name, attempts, error, failedAt: this.#host.clock.now() });
+    const letter = { message, handler: this.name, attempts, error, failedAt: this.#host.clock.now() };
+    return this.#host.onDeadLetter(letter, settlement);
   }
 
   #checkIdle(): void {

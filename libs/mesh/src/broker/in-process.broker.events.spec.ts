@@ -298,14 +298,33 @@ describe('draining events', () => {
     expect(report.abandoned).toEqual([{ name: 'worker', ageMs: 0 }]);
   });
 
-  it('refuses messages that come from no running work, and all once stopped', async () => {
+  it('refuses messages that come from no running work while it drains, and all once stopped', async () => {
     const { broker, clock, contexts } = brokerFixture();
-    await broker.subscribe('n', () => 1);
+    const gate = Promise.withResolvers<void>();
+    await broker.subscribe('n', () => gate.promise);
+    await broker.publish('n');
     const inWork = <T>(work: () => T): T => contexts.run({ correlationId: 'c' }, work);
-    await broker.drain({ deadlineAt: clock.now() });
+    const drained = broker.drain({ deadlineAt: clock.now() + 1_000 });
     await expect(broker.publish('n')).rejects.toThrow(DrainingError);
     await expect(inWork(() => broker.publish('n'))).resolves.toMatchObject({ receivers: 1 });
-    broker.stop();
+    gate.resolve();
+    await drained;
+    await broker.stop();
     await expect(inWork(() => broker.publish('n'))).rejects.toThrow(DrainingError);
+  });
+
+  it('takes messages again between drain and stop, for shutdown hooks, and handles them before it stops', async () => {
+    const { broker, clock } = brokerFixture();
+    const handled: unknown[] = [];
+    await broker.subscribe('n', async (payload) => {
+      await clock.sleep(10);
+      handled.push(payload);
+    });
+    await broker.drain({ deadlineAt: clock.now() });
+    await broker.publish('n', 'from a hook');
+    const stopped = broker.stop({ deadlineAt: clock.now() + 100 });
+    await clock.advance(10);
+    await stopped;
+    expect(handled).toEqual(['from a hook']);
   });
 });

@@ -12,38 +12,32 @@ import {
   type ServeOptions,
   type SubscribeOptions,
   type Subscription,
+  type WaitForOptions,
 } from '../core/broker.port.js';
 import type { CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
 import type { HealthReport, HealthSource } from '../core/health.port.js';
-import type { Ids } from '../core/ids.js';
 import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEvents } from '../core/mesh.events.js';
-import { DrainingError, MeshConfigError } from '../core/mesh.errors.js';
-import type { MetricsClient } from '../core/metrics.port.js';
-import type { ServiceInfo } from '../core/service-info.js';
-import { PayloadError } from './broker.errors.js';
+import { DrainingError } from '../core/mesh.errors.js';
+import type { BrokerCollaborators } from './broker-collaborators.js';
 import { BrokerMetrics } from './broker.metrics.js';
-import type { BrokerOptions } from './broker.options.js';
+import type { SharedBrokerOptions } from './broker.options.js';
 import type { DeadLetterQueue } from './dead-letters.js';
 import { EventBus } from './event-bus.js';
+import { MemoryDedupeStore } from './dedupe/memory-dedupe.store.js';
+import { assertSubscribeOptions, assertTopic, prepareHandler, type HandlerParts } from './handler-preparation.js';
 import { patternKey } from './message-pattern.js';
-import { RequestDesk, type PolicyFor } from './request-desk.js';
+import { checked, conforming } from './payload-schema.js';
+import { RequestDesk } from './request-desk.js';
 import type { RequestRoute } from './request-exchange.js';
+import { waitForPatterns } from './wait-for.js';
 
-export interface BrokerCollaborators {
-  readonly clock: Clock;
-  readonly ids: Ids;
-  readonly events: MeshEvents;
-  readonly metrics: MetricsClient;
-  readonly contexts: CallContexts;
-  readonly service: ServiceInfo;
-  /** The policy that requests of a pattern run through, when there is one. */
-  readonly policyFor?: PolicyFor;
-}
-
-/** `open`: everything is taken. `draining`: only what running work asks for. `stopped`: nothing. */
-type BrokerState = 'open' | 'draining' | 'stopped';
+/**
+ * `open`: everything is taken. `draining`: only what running work asks for. `drained`: everything again, for the hooks of
+ * the user's code that run between the drain and the stop. `stopped`: nothing.
+ */
+type BrokerState = 'open' | 'draining' | 'drained' | 'stopped';
 
 /**
  * The default broker: requests are calls and events are bounded queues in this process. Payloads pass by reference, and
@@ -55,12 +49,14 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   readonly #meshEvents: MeshEvents;
   readonly #desk: RequestDesk;
   readonly #bus: EventBus;
+  readonly #handlerParts: HandlerParts;
   #state: BrokerState = 'open';
   #consuming = false;
   #drain: Promise<DrainReport> | undefined;
+  #ranEmpty = false;
   #onIdle: () => void = () => undefined;
 
-  constructor(options: LiveOptions<BrokerOptions>, collaborators: BrokerCollaborators) {
+  constructor(options: LiveOptions<SharedBrokerOptions>, collaborators: BrokerCollaborators) {
     super();
     const { clock, ids, events, contexts } = collaborators;
     this.#clock = clock;
@@ -81,10 +77,16 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
       },
       metrics,
     );
+    this.#handlerParts = {
+      events,
+      metrics,
+      options,
+      store: collaborators.dedupe ?? new MemoryDedupeStore(clock, () => options.current.dedupe.maxEntries),
+    };
     metrics.observeLoad({
       requests: () => this.#desk.inFlight,
-      deliveries: () => sum(this.#bus.subscriptions, (subscription) => subscription.running.size),
-      queued: () => sum(this.#bus.subscriptions, (subscription) => subscription.queued),
+      deliveries: () => this.#bus.running,
+      queued: () => this.#bus.queued,
       deadLetters: () => this.#bus.deadLetterCount,
     });
   }
@@ -92,7 +94,8 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   override request<R = unknown>(pattern: MessagePattern, payload?: unknown, options?: RequestOptions): Promise<R> {
     try {
       const key = typeof pattern === 'string' ? pattern : patternKey(pattern);
-      if (this.#state !== 'open') this.#refuseNewWork(`The request "${key}"`);
+      this.#refuseUnlessOpen(`The request "${key}"`);
+      if (options?.schema || options?.answerSchema) return this.#requestChecked<R>(key, payload, options);
       return this.#desk.request<R>(key, payload, options);
     } catch (error) {
       return Promise.reject(error);
@@ -101,7 +104,8 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
 
   override async publish(topic: string, payload?: unknown, options: PublishOptions = {}): Promise<PublishReceipt> {
     assertTopic(topic);
-    if (this.#state !== 'open') this.#refuseNewWork(`The message for "${topic}"`);
+    this.#refuseUnlessOpen(`The message for "${topic}"`);
+    if (options.schema) await conforming(options.schema, payload, `The message for "${topic}"`);
     return this.#bus.publish(topic, payload, options);
   }
 
@@ -113,7 +117,9 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     assertTopic(topic);
     assertSubscribeOptions(topic, options);
     if (this.#state !== 'open') throw new DrainingError(`The subscription to "${topic}"`);
-    return this.#bus.subscribe(topic, handler as MessageHandler<never>, options);
+    const name = options.name ?? (handler.name || 'anonymous');
+    const prepared = prepareHandler(topic, handler as MessageHandler<never>, { ...options, name }, this.#handlerParts);
+    return this.#bus.subscribe(topic, prepared, { ...options, name });
   }
 
   /**
@@ -121,8 +127,10 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
    * @throws {MeshConfigError} when the pattern has a handler already: it would be unclear who answers.
    */
   serve(pattern: unknown, handler: RequestHandler, options: ServeOptions = {}): () => void {
-    const { name = handler.name || 'anonymous', payloadOnly = false } = options;
-    return this.#desk.serve(patternKey(pattern), handler as RequestRoute['handler'], { name, payloadOnly });
+    const { name = handler.name || 'anonymous', payloadOnly = false, schema } = options;
+    const key = patternKey(pattern);
+    const bound = schema ? checked(schema, `The request "${key}"`, handler) : handler;
+    return this.#desk.serve(key, bound as RequestRoute['handler'], { name, payloadOnly });
   }
 
   /** The patterns that are answered, by the name of their handler. */
@@ -143,9 +151,13 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     this.#onIdle();
   }
 
-  /** The messages of `topic` that were given up: to list, to deliver again, to discard. */
-  deadLetters(topic: string): DeadLetterQueue {
+  override deadLetters(topic: string): DeadLetterQueue {
     return this.#bus.deadLetters(topic);
+  }
+
+  override waitFor(patterns: readonly MessagePattern[], options: WaitForOptions = {}): Promise<void> {
+    const isServed = (key: string): boolean => this.#desk.handlers.has(key);
+    return waitForPatterns(patterns.map(patternKey), isServed, { ...options, clock: this.#clock });
   }
 
   override drain(options: DrainOptions): Promise<DrainReport> {
@@ -153,12 +165,18 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     return this.#drain;
   }
 
-  /** Takes nothing more, gives up what still waits and leaves no timer behind. Handlers that run are not waited for. */
-  stop(): void {
+  /**
+   * Takes nothing more, gives up what still waits and leaves no timer behind. What was asked for since the drain is
+   * waited for, until `deadlineAt`.
+   */
+  async stop({ deadlineAt = 0 }: Partial<DrainOptions> = {}): Promise<void> {
+    // What the drain gave up is not waited for a second time.
+    if (this.#state === 'drained' && this.#ranEmpty) await this.#idleOrAt(deadlineAt);
     this.#state = 'stopped';
     this.#consuming = false;
     for (const subscription of this.#bus.subscriptions) subscription.abandon();
     this.#desk.stop();
+    void this.#handlerParts.store.stop();
     this.#onIdle();
   }
 
@@ -170,7 +188,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
       handlers: this.#desk.handlers.size,
       subscriptions: this.#bus.subscriptions.size,
       inFlight: this.#desk.inFlight,
-      queued: sum(this.#bus.subscriptions, (subscription) => subscription.queued),
+      queued: this.#bus.queued,
       deadLetters: this.#bus.deadLetterCount,
     };
     if (!full) return [{ name: 'broker', status: 'up', details }];
@@ -178,8 +196,16 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     return [{ name: 'broker', status: 'degraded', reason, details }];
   }
 
+  async #requestChecked<R>(key: string, payload: unknown, options: RequestOptions): Promise<R> {
+    const { schema, answerSchema } = options;
+    if (schema) await conforming(schema, payload, `The request "${key}"`);
+    const answer = await this.#desk.request(key, payload, options);
+    return (answerSchema ? await conforming(answerSchema, answer, `The answer to "${key}"`) : answer) as R;
+  }
+
   /** While draining, work that was accepted earlier may ask for more; it runs in a call context, a stray timer does not. */
-  #refuseNewWork(what: string): void {
+  #refuseUnlessOpen(what: string): void {
+    if (this.#state === 'open' || this.#state === 'drained') return;
     if (this.#state === 'stopped' || !this.#contexts.current()) throw new DrainingError(what);
   }
 
@@ -191,6 +217,8 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     await this.#idleOrAt(deadlineAt);
     const report = { finished: this.#finished - finishedBefore, abandoned: this.#unfinished() };
     this.#meshEvents.emit('broker.drained', { ...report, durationMs: this.#clock.monotonic() - startedAt });
+    this.#ranEmpty = this.#isIdle;
+    if (this.#state === 'draining') this.#state = 'drained';
     return report;
   }
 
@@ -223,38 +251,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
 
   #unfinished(): DrainReport['abandoned'] {
     const now = this.#clock.monotonic();
-    const epoch = this.#clock.now();
-    const age = ({ name, startedAt }: { name: string; startedAt: number }) => ({ name, ageMs: now - startedAt });
-    const deliveries = [...this.#bus.subscriptions].flatMap((subscription) => [
-      ...[...subscription.running].map(age),
-      ...subscription.waiting().map(({ message }) => ({ name: subscription.name, ageMs: epoch - message.publishedAt })),
-    ]);
-    return [...this.#desk.running.map(age), ...deliveries];
+    const requests = this.#desk.running.map(({ name, startedAt }) => ({ name, ageMs: now - startedAt }));
+    return [...requests, ...this.#bus.unfinished()];
   }
-}
-
-function sum<T>(items: Iterable<T>, of: (item: T) => number): number {
-  let total = 0;
-  for (const item of items) total += of(item);
-  return total;
-}
-
-function assertTopic(topic: string): void {
-  if (typeof topic !== 'string' || topic === '')
-    throw new PayloadError(`A topic is a string that is not empty, not ${topic === '' ? "''" : typeof topic}.`);
-}
-
-function assertSubscribeOptions(topic: string, { concurrency, maxDeliver, backoffMs }: SubscribeOptions): void {
-  const wrong = (name: string, value: unknown): never => {
-    throw new MeshConfigError(
-      `The subscription to "${topic}" has ${name} ${String(value)}: it must be a whole number of at least 1.`,
-    );
-  };
-  if (concurrency !== undefined && !(Number.isInteger(concurrency) && concurrency >= 1))
-    wrong('concurrency', concurrency);
-  if (maxDeliver !== undefined && !(Number.isInteger(maxDeliver) && maxDeliver >= 1)) wrong('maxDeliver', maxDeliver);
-  if (backoffMs && (backoffMs.length === 0 || backoffMs.some((ms) => !(ms >= 0))))
-    throw new MeshConfigError(
-      `The subscription to "${topic}" needs backoffMs with at least one delay, none of them negative.`,
-    );
 }

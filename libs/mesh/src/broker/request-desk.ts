@@ -9,7 +9,7 @@ import { MeshConfigError } from '../core/mesh.errors.js';
 import type { Attempt, Policy } from '../core/policy.port.js';
 import { NoResponderError, OverloadedError, PayloadError, RequestTimeoutError } from './broker.errors.js';
 import { UNSERVED, type BrokerMetrics } from './broker.metrics.js';
-import type { BrokerOptions } from './broker.options.js';
+import type { SharedBrokerOptions } from './broker.options.js';
 import {
   RequestExchange,
   type ExchangeTable,
@@ -39,7 +39,7 @@ interface DeskCollaborators {
 export class RequestDesk implements ExchangeTable {
   readonly clock: Clock;
   readonly timeouts: TimeoutList<RequestExchange>;
-  readonly #options: LiveOptions<BrokerOptions>;
+  readonly #options: LiveOptions<SharedBrokerOptions>;
   readonly #metrics: BrokerMetrics;
   readonly #parts: DeskCollaborators;
   readonly #routes = new Map<string, RequestRoute>();
@@ -53,7 +53,7 @@ export class RequestDesk implements ExchangeTable {
   #inFlight = 0;
   #finished = 0;
 
-  constructor(options: LiveOptions<BrokerOptions>, metrics: BrokerMetrics, parts: DeskCollaborators) {
+  constructor(options: LiveOptions<SharedBrokerOptions>, metrics: BrokerMetrics, parts: DeskCollaborators) {
     this.#options = options;
     this.#metrics = metrics;
     this.#parts = parts;

@@ -1,3 +1,5 @@
+import type { StandardSchema } from './standard-schema.js';
+
 /** A message name: a string, or the object form that Nest's `@MessagePattern` takes. */
 export type MessagePattern = string | Readonly<Record<string, unknown>>;
 
@@ -9,6 +11,10 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Whether the handler may run twice without harm; without it the policy `broker:<pattern>` retries unsent requests only. */
   readonly idempotent?: boolean;
+  /** What the payload must look like; one that does not is a {@link PayloadError}, and nothing is sent. */
+  readonly schema?: StandardSchema;
+  /** What the answer must look like; the schema's output is what the caller gets. */
+  readonly answerSchema?: StandardSchema;
 }
 
 /** A request as its handler sees it: the second argument of a Nest handler, `@Ctx()`. */
@@ -28,6 +34,8 @@ export interface ServeOptions {
   readonly name?: string;
   /** The handler takes the payload alone: the broker need not make it a {@link RequestMessage}. @default false */
   readonly payloadOnly?: boolean;
+  /** What the payload must look like; the handler gets the schema's output, and never sees one that does not fit. */
+  readonly schema?: StandardSchema;
 }
 
 export interface PublishOptions {
@@ -39,6 +47,12 @@ export interface PublishOptions {
    * responsibility for it. In-process both mean: accepted into the memory of every subscription. @default 'sent'
    */
   readonly guarantee?: 'sent' | 'confirmed';
+  /** Messages of one key belong together: partitioned transports keep their order. Arrives as the header `mesh-key`. */
+  readonly key?: string;
+  /** How long to wait for the guarantee in milliseconds; a deadline of the caller that ends earlier wins. @default 5_000 */
+  readonly timeoutMs?: number;
+  /** What the payload must look like; one that does not is a {@link PayloadError}, and nothing is sent. */
+  readonly schema?: StandardSchema;
 }
 
 /** What is known about a published message. */
@@ -63,8 +77,21 @@ export interface Message<T = unknown> {
 export interface SubscribeOptions {
   /** What the subscription is called in metrics, events and dead letters. @default the handler's function name */
   readonly name?: string;
-  /** Subscriptions of one group share the topic's messages: each goes to one of them. @default a group of its own */
-  readonly group?: string;
+  /**
+   * Subscriptions of one group share the topic's messages: each goes to one of them, in whichever instance.
+   * `false`: every subscription of every instance gets every message. @default service and name
+   */
+  readonly group?: string | false;
+  /**
+   * `atLeastOnce`: the transport stores messages for the group and keeps each until it was handled, whatever crashes.
+   * `atMostOnce`: what arrives while nobody is connected is not for it. In-process memory is all there is for both.
+   * @default 'atMostOnce'
+   */
+  readonly guarantee?: 'atMostOnce' | 'atLeastOnce';
+  /** Handles each message id once, as far as the store of `broker.dedupe` knows. @default false */
+  readonly dedupe?: boolean;
+  /** What the payload must look like; the handler gets the schema's output. One that does not fit is a dead letter at once. */
+  readonly schema?: StandardSchema;
   /** How many messages this subscription handles at once. @default 16 */
   readonly concurrency?: number;
   /** How often a failing message is delivered, the first time included, before it becomes a dead letter. @default 5 */
@@ -90,6 +117,37 @@ export interface DrainOptions {
 export interface DrainReport {
   readonly finished: number;
   readonly abandoned: readonly { readonly name: string; readonly ageMs: number }[];
+}
+
+/** A message that a subscription could not handle. */
+export interface DeadLetter {
+  readonly message: Message;
+  /** The subscription that gave it up. */
+  readonly handler: string;
+  readonly attempts: number;
+  /** What the last delivery failed with; from another process, its text. */
+  readonly error: unknown;
+  /** Epoch ms. */
+  readonly failedAt: number;
+}
+
+/** The dead letters of one topic. In memory its methods answer at once; `await` serves every transport. */
+export interface DeadLetters {
+  /** The oldest first; at most 1,000. */
+  list(): readonly DeadLetter[] | Promise<readonly DeadLetter[]>;
+  /**
+   * Delivers the letters (those with these message ids, when given) again, as first attempts, to the subscriptions that
+   * gave them up. Returns how many went.
+   */
+  redrive(ids?: readonly string[]): number | Promise<number>;
+  /** Forgets the letters (those with these message ids, when given). Returns how many. */
+  discard(ids?: readonly string[]): number | Promise<number>;
+}
+
+export interface WaitForOptions {
+  /** @default 10_000 */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
 }
 
 /** The side of a broker that handlers are given to: Nest's, and those that code registers itself. */
@@ -124,7 +182,14 @@ export abstract class MessageBroker implements MessageServer {
    * Answers requests of `pattern` from now on. Returns the function that ends it.
    * @throws {MeshConfigError} when the pattern has a handler already: it would be unclear who answers.
    */
-  abstract serve(pattern: unknown, handler: RequestHandler, options?: { readonly name?: string }): () => void;
+  abstract serve(pattern: unknown, handler: RequestHandler, options?: ServeOptions): () => void;
+  /**
+   * Resolves when every pattern has somebody who answers it.
+   * @throws {RequestTimeoutError} that names those without, when the time is over.
+   */
+  abstract waitFor(patterns: readonly MessagePattern[], options?: WaitForOptions): Promise<void>;
+  /** The messages of `topic` that were given up: to list, to deliver again, to discard. */
+  abstract deadLetters(topic: string): DeadLetters;
   /**
    * Waits for what was accepted, including the requests that it makes. Work that begins outside any call context is
    * refused with a retryable {@link DrainingError}.

@@ -119,6 +119,12 @@ export interface MeshEventMap {
     readonly kept: boolean;
     readonly error: unknown;
   };
+  /** The connection to the message broker is there, or away; it is tried again for ever. */
+  'broker.connection': { readonly transport: string; readonly state: 'up' | 'away'; readonly reason: string };
+  /** The store of `dedupe` does not answer; messages are handled all the same, some perhaps twice. */
+  'broker.dedupe-unavailable': { readonly topic: string; readonly handler: string; readonly error: unknown };
+  /** Something went wrong inside a transport that no caller waits for: an answer that could not be sent, a lost settlement. */
+  'broker.transport-failed': { readonly transport: string; readonly what: string; readonly error: unknown };
   /** The broker finished its drain; what it abandoned is lost with this process. */
   'broker.drained': {
     readonly finished: number;

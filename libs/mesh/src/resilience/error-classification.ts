@@ -1,5 +1,8 @@
 import { HttpException } from '@nestjs/common';
+import { attemptsOf } from '../core/attempts.js';
 import { isMeshError } from '../core/mesh.error.js';
+
+export { attemptsOf, markAttempts } from '../core/attempts.js';
 
 // Refused or given up on our side: they say nothing about the callee.
 const LOCAL = new Set([
@@ -21,8 +24,6 @@ const UNSENT = new Set([
   'ENETUNREACH',
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
-
-const ATTEMPTS = Symbol.for('nestjs-mesh.attempts');
 
 interface ErrorLike {
   readonly name?: unknown;
@@ -84,19 +85,6 @@ export function retryAfterMsOf(error: unknown, epochNow: number): number | undef
   const seconds = Number(header);
   const waitMs = Number.isNaN(seconds) ? Date.parse(header) - epochNow : seconds * 1_000;
   return waitMs >= 0 ? waitMs : undefined;
-}
-
-/** Notes on the error how many attempts were made, so that an outer policy does not multiply them. */
-export function markAttempts(error: unknown, attempts: number): void {
-  // What can't be marked (a primitive, a frozen object) is passed on unmarked: `Reflect` reports it instead of throwing.
-  if (typeof error === 'object' && error !== null)
-    Reflect.defineProperty(error, ATTEMPTS, { value: attempts, configurable: true });
-}
-
-/** How many attempts a policy made before it gave this error up; 1 when it was not retried. */
-export function attemptsOf(error: unknown): number {
-  const attempts = (error as { [ATTEMPTS]?: unknown } | null | undefined)?.[ATTEMPTS];
-  return typeof attempts === 'number' ? attempts : 1;
 }
 
 function statusOf(error: object): number | undefined {

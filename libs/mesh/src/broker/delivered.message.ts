@@ -1,8 +1,11 @@
 import type { Message } from '../core/broker.port.js';
 import { IN_PROCESS } from '../core/in-process.js';
 
-/** A message that never leaves this process. */
-export class InProcessMessage implements Message {
+/**
+ * A message at its subscriber. Wherever it came from, the loop that judges its handler's error is in this process, so it
+ * carries the mark by which Nest's filters let the error pass as it is.
+ */
+export class DeliveredMessage implements Message {
   readonly id: string;
   readonly topic: string;
   readonly payload: unknown;
@@ -23,7 +26,7 @@ export class InProcessMessage implements Message {
     return true;
   }
 
-  asAttempt(attempt: number): InProcessMessage {
-    return new InProcessMessage({ ...this, attempt });
+  asAttempt(attempt: number): DeliveredMessage {
+    return new DeliveredMessage({ ...this, attempt });
   }
 }

@@ -1,0 +1,36 @@
+import type { LiveOptions } from '../core/live-options.js';
+import type { BrokerCollaborators } from './broker-collaborators.js';
+import type { BrokerOptions, NatsBrokerOptions } from './broker.options.js';
+import type { DedupeStore } from './dedupe/dedupe.store.js';
+import { MemoryDedupeStore } from './dedupe/memory-dedupe.store.js';
+import { RedisDedupeStore } from './dedupe/redis-dedupe.adapter.js';
+import { InProcessBroker } from './in-process.broker.js';
+import { NatsDriver } from './nats/nats.adapter.js';
+import { TransportBroker } from './transport/transport.broker.js';
+
+/** The broker that the configuration names. The client of a server is loaded when it starts, and only if it is named. */
+export function createBroker(
+  options: LiveOptions<BrokerOptions>,
+  collaborators: BrokerCollaborators,
+): InProcessBroker | TransportBroker {
+  const parts = { ...collaborators, dedupe: collaborators.dedupe ?? dedupeStore(options, collaborators) };
+  const { transport } = options.current;
+  switch (transport) {
+    case 'in-process':
+      return new InProcessBroker(options, parts);
+    case 'nats': {
+      // The transport never changes while the application runs.
+      const nats = options as LiveOptions<NatsBrokerOptions>;
+      return new TransportBroker(nats, new NatsDriver(nats.current, parts), parts);
+    }
+  }
+}
+
+function dedupeStore(
+  options: LiveOptions<BrokerOptions>,
+  { clock, events, service }: BrokerCollaborators,
+): DedupeStore {
+  const { redisUrl } = options.current.dedupe;
+  if (redisUrl === undefined) return new MemoryDedupeStore(clock, () => options.current.dedupe.maxEntries);
+  return new RedisDedupeStore(redisUrl, `mesh:dedupe:${service.name}:`, events);
+}

@@ -1,0 +1,56 @@
+import type { MessageHandler, SubscribeOptions } from '../core/broker.port.js';
+import type { LiveOptions } from '../core/live-options.js';
+import type { MeshEvents } from '../core/mesh.events.js';
+import { MeshConfigError } from '../core/mesh.errors.js';
+import { PayloadError } from './broker.errors.js';
+import type { BrokerMetrics } from './broker.metrics.js';
+import type { SharedBrokerOptions } from './broker.options.js';
+import type { DedupeStore } from './dedupe/dedupe.store.js';
+import { deduplicated } from './dedupe/deduplicated.js';
+import { checked } from './payload-schema.js';
+
+export interface HandlerParts {
+  readonly events: MeshEvents;
+  readonly metrics: BrokerMetrics;
+  readonly options: LiveOptions<SharedBrokerOptions>;
+  readonly store: DedupeStore;
+}
+
+/** The handler with what its subscription asks for around it: the schema's check, then the memory of handled messages. */
+export function prepareHandler(
+  topic: string,
+  handler: MessageHandler<never>,
+  { name, group, schema, dedupe }: SubscribeOptions & { readonly name: string },
+  { events, metrics, options, store }: HandlerParts,
+): MessageHandler<never> {
+  const guarded = schema ? (checked(schema, `The message of "${topic}"`, handler) as MessageHandler<never>) : handler;
+  if (!dedupe) return guarded;
+  return deduplicated(guarded, {
+    store,
+    topic,
+    consumer: group || name,
+    events,
+    duplicates: metrics.counter(topic, 'deliver', 'duplicate'),
+    times: () => options.current.dedupe,
+  });
+}
+
+export function assertTopic(topic: string): void {
+  if (typeof topic !== 'string' || topic === '')
+    throw new PayloadError(`A topic is a string that is not empty, not ${topic === '' ? "''" : typeof topic}.`);
+}
+
+export function assertSubscribeOptions(topic: string, { concurrency, maxDeliver, backoffMs }: SubscribeOptions): void {
+  const wrong = (name: string, value: unknown): never => {
+    throw new MeshConfigError(
+      `The subscription to "${topic}" has ${name} ${String(value)}: it must be a whole number of at least 1.`,
+    );
+  };
+  if (concurrency !== undefined && !(Number.isInteger(concurrency) && concurrency >= 1))
+    wrong('concurrency', concurrency);
+  if (maxDeliver !== undefined && !(Number.isInteger(maxDeliver) && maxDeliver >= 1)) wrong('maxDeliver', maxDeliver);
+  if (backoffMs && (backoffMs.length === 0 || backoffMs.some((ms) => !(ms >= 0))))
+    throw new MeshConfigError(
+      `The subscription to "${topic}" needs backoffMs with at least one delay, none of them negative.`,
+    );
+}

@@ -1,0 +1,290 @@
+import type {
+  ConnectionOptions,
+  Msg,
+  MsgHdrs,
+  NatsConnection,
+  Subscription as NatsSubscription,
+  TlsOptions,
+} from '@nats-io/transport-node';
+import type { DeadLetters } from '../../core/broker.port.js';
+import type { Clock } from '../../core/clock.js';
+import type { Ids } from '../../core/ids.js';
+import { MeshConfigError } from '../../core/mesh.errors.js';
+import { PayloadError } from '../broker.errors.js';
+import type { NatsBrokerOptions } from '../broker.options.js';
+import { HEADER } from '../transport/message-headers.js';
+import type {
+  ConsumeSpec,
+  DriverHost,
+  IncomingEvent,
+  IncomingRequest,
+  Intake,
+  OutgoingMessage,
+  TransportCapabilities,
+  TransportDriver,
+  WireBody,
+  WireReply,
+} from '../transport/transport-driver.port.js';
+import { JetStream } from './jetstream.adapter.js';
+import { bodyOf, CONTENT_TYPE, ERROR, headersOf, MESSAGE_ID } from './nats.message.js';
+import { Subjects } from './subjects.js';
+
+type NatsModule = typeof import('@nats-io/transport-node');
+
+/** Every instance that serves a pattern is in this queue group, so that each request goes to one of them. */
+const SERVERS = 'mesh';
+const FIRST_RECONNECT_MS = 100;
+const LONGEST_RECONNECT_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 2_000;
+const CLOSE_MS = 2_000;
+const NO_RESPONDERS = 503;
+
+interface DriverParts {
+  readonly clock: Clock;
+  readonly ids: Ids;
+}
+
+/**
+ * NATS: requests and plain events over its core, confirmed and durable ones over JetStream. One connection, one inbox for
+ * all answers. The client is imported only here, and only when NATS is configured.
+ */
+export class NatsDriver implements TransportDriver {
+  readonly name = 'nats';
+  readonly capabilities: TransportCapabilities = {
+    confirmed: true,
+    durable: true,
+    groups: true,
+    broadcast: true,
+    headers: true,
+    noResponder: true,
+  };
+  readonly #options: NatsBrokerOptions;
+  readonly #parts: DriverParts;
+  readonly #subjects: Subjects;
+  #client: NatsModule | undefined;
+  #open: { readonly connection: NatsConnection; readonly streams: JetStream } | undefined;
+  #host: DriverHost | undefined;
+  #inbox = '';
+  #flushing: Promise<void> | undefined;
+  #reconnects = 0;
+  #stopping = false;
+
+  constructor(options: NatsBrokerOptions, parts: DriverParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#subjects = new Subjects(options.subjectPrefix);
+  }
+
+  async start(host: DriverHost, signal: AbortSignal): Promise<void> {
+    this.#host = host;
+    this.#client = await loadClient();
+    const connection = await this.#connect(this.#client, signal);
+    const { clock } = this.#parts;
+    const streams = new JetStream(connection, this.#subjects, { clock, host, options: this.#options.jetstream });
+    this.#open = { connection, streams };
+    this.#inbox = `${this.#client.createInbox()}.`;
+    connection.subscribe(`${this.#inbox}*`, { callback: (error, message) => this.#onAnswer(error, message) });
+    void this.#watch(connection, streams, host);
+    host.onConnected();
+  }
+
+  request({ id, name, headers, body }: OutgoingMessage): void {
+    const reply = this.#inbox + id;
+    this.#send(this.#subjects.request(name), body, { reply, headers: this.#headers(headers, body) });
+  }
+
+  async publish(message: OutgoingMessage, guarantee: 'sent' | 'confirmed'): Promise<void> {
+    const { id, name, headers, body } = message;
+    const sent = this.#headers(headers, body);
+    sent.set(MESSAGE_ID, id);
+    if (guarantee === 'confirmed') {
+      this.#assertSize(body);
+      return this.#opened.streams.publish(name, body.data, { id, headers: sent });
+    }
+    this.#send(this.#subjects.event(name), body, { headers: sent });
+    await this.#flushed();
+  }
+
+  async serve(pattern: string, onRequest: (request: IncomingRequest) => void): Promise<Intake> {
+    const { connection } = this.#opened;
+    const subscription = connection.subscribe(this.#subjects.request(pattern), {
+      queue: SERVERS,
+      callback: (error, message) => {
+        if (error) this.#host?.onFailure(`requests of "${pattern}"`, error);
+        else onRequest(this.#incoming(message));
+      },
+    });
+    await connection.flush();
+    return this.#intake(subscription);
+  }
+
+  async consume(spec: ConsumeSpec, onEvent: (event: IncomingEvent) => void): Promise<Intake> {
+    const { connection, streams } = this.#opened;
+    if (spec.durable) return streams.consume(spec, onEvent);
+    const { topic, group } = spec;
+    const subscription = connection.subscribe(this.#subjects.event(topic), {
+      ...(group !== false && { queue: this.#subjects.consumer(group) }),
+      callback: (error, message) => {
+        if (error) this.#host?.onFailure(`messages of "${topic}"`, error);
+        else onEvent(this.#plainEvent(message));
+      },
+    });
+    await connection.flush();
+    return this.#intake(subscription);
+  }
+
+  deadLetters(topic: string): DeadLetters {
+    return this.#opened.streams.deadLetters(topic);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const { connection } = this.#open ?? {};
+    this.#open = undefined;
+    if (!connection || connection.isClosed()) return;
+    // A hung server answers no flush: what was written stays written, and the socket is closed.
+    await this.#atMost(CLOSE_MS, connection.flush());
+    await connection.close();
+  }
+
+  get #opened(): { readonly connection: NatsConnection; readonly streams: JetStream } {
+    if (!this.#open) throw new Error('The connection to NATS is not open.');
+    return this.#open;
+  }
+
+  async #connect({ connect }: NatsModule, signal: AbortSignal): Promise<NatsConnection> {
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        return await connect(this.#connectionOptions());
+      } catch (error) {
+        await this.#parts.clock.sleep(this.#pauseMs(), signal).catch(() => {
+          const servers = String(this.#options.servers);
+          throw new Error(`No connection to NATS at ${servers}: ${(error as Error).message}`, { cause: error });
+        });
+      }
+    }
+  }
+
+  #connectionOptions(): ConnectionOptions {
+    const { servers, user, password, token, tls, pingIntervalMs } = this.#options;
+    return {
+      servers: typeof servers === 'string' ? servers : [...servers],
+      maxReconnectAttempts: -1,
+      reconnectDelayHandler: () => this.#pauseMs(),
+      ignoreAuthErrorAbort: true,
+      timeout: CONNECT_TIMEOUT_MS,
+      pingInterval: pingIntervalMs,
+      maxPingOut: 2,
+      noAsyncTraces: true,
+      ...(user !== undefined && { user }),
+      ...(password !== undefined && { pass: password }),
+      ...(token !== undefined && { token }),
+      // The client tells "absent" from `undefined` only in its types.
+      ...(tls && { tls: tls as TlsOptions }),
+    };
+  }
+
+  /** Doubles from attempt to attempt, jittered, so that a fleet does not come back as one. */
+  #pauseMs(): number {
+    const limit = Math.min(FIRST_RECONNECT_MS * 2 ** this.#reconnects++, LONGEST_RECONNECT_MS);
+    return Math.round(limit * (0.5 + this.#parts.ids.random() / 2));
+  }
+
+  async #watch(connection: NatsConnection, streams: JetStream, host: DriverHost): Promise<void> {
+    this.#reconnects = 0;
+    for await (const status of connection.status()) {
+      if (status.type === 'disconnect') {
+        streams.onDisconnected();
+        host.onDisconnected(`${status.server} closed it`);
+      } else if (status.type === 'reconnect') {
+        this.#reconnects = 0;
+        streams.onReconnected();
+        host.onConnected();
+      } else if (status.type === 'error') host.onFailure('the connection', status.error);
+    }
+    if (!this.#stopping) host.onDisconnected('the client gave up');
+  }
+
+  #onAnswer(error: Error | null, message: Msg): void {
+    if (error) return this.#host?.onFailure('answers', error);
+    const id = message.subject.slice(this.#inbox.length);
+    const headers = message.headers;
+    if (headers?.code === NO_RESPONDERS && message.data.length === 0) this.#host?.onNoResponder(id);
+    else this.#host?.onReply(id, { ok: !headers?.has(ERROR), body: bodyOf(message.data, headers) });
+  }
+
+  #incoming(message: Msg): IncomingRequest {
+    return {
+      headers: headersOf(message.headers),
+      body: bodyOf(message.data, message.headers),
+      reply: ({ ok, body }: WireReply) => {
+        this.#assertSize(body);
+        const headers = ok && !body.contentType ? undefined : this.#headers(ok ? {} : { [ERROR]: '1' }, body);
+        message.respond(body.data, headers ? { headers } : {});
+      },
+    };
+  }
+
+  #plainEvent({ headers, data }: Msg): IncomingEvent {
+    const known = headersOf(headers);
+    return {
+      id: known[MESSAGE_ID] ?? this.#parts.ids.next(),
+      headers: known,
+      body: bodyOf(data, headers),
+      publishedAt: Number(known[HEADER.sentAt]) || this.#parts.clock.now(),
+      attempt: 1,
+    };
+  }
+
+  #intake(subscription: NatsSubscription): Intake {
+    return {
+      stop: async () => {
+        if (!subscription.isClosed()) await subscription.drain();
+      },
+    };
+  }
+
+  #send(subject: string, body: WireBody, options: { readonly headers: MsgHdrs; readonly reply?: string }): void {
+    this.#assertSize(body);
+    this.#opened.connection.publish(subject, body.data, options);
+  }
+
+  /** The server has everything written so far. One question serves all who ask in the same turn. */
+  #flushed(): Promise<void> {
+    this.#flushing ??= Promise.resolve().then(() => {
+      this.#flushing = undefined;
+      return this.#opened.connection.flush();
+    });
+    return this.#flushing;
+  }
+
+  #headers(headers: Readonly<Record<string, string>>, { contentType }: WireBody): MsgHdrs {
+    const sent = this.#client!.headers();
+    for (const name in headers) sent.set(name, headers[name]!);
+    if (contentType !== undefined) sent.set(CONTENT_TYPE, contentType);
+    return sent;
+  }
+
+  #assertSize({ data }: WireBody): void {
+    const limit = this.#open?.connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
+    if (data.length > limit)
+      throw new PayloadError(`A payload has ${data.length} bytes; this NATS server takes ${limit}. Send a reference.`);
+  }
+
+  async #atMost(limitMs: number, work: Promise<void>): Promise<void> {
+    const ended = new AbortController();
+    const done = work.catch(() => undefined).finally(() => ended.abort());
+    await Promise.race([done, this.#parts.clock.sleep(limitMs, ended.signal).catch(() => undefined)]);
+  }
+}
+
+async function loadClient(): Promise<NatsModule> {
+  try {
+    return await import('@nats-io/transport-node');
+  } catch (error) {
+    throw new MeshConfigError(
+      `broker.transport "nats" needs its client: npm i @nats-io/transport-node@3 @nats-io/jetstream@3 (${(error as Error).message})`,
+    );
+  }
+}

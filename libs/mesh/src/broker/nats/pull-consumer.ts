@@ -1,0 +1,149 @@
+import type { Clock, Timer } from '../../core/clock.js';
+
+const PULL_MS = 30_000;
+const AFTER_FAILURE_MS = 250;
+
+/** As much of a JetStream message as is needed here. */
+interface Renewable {
+  working(): void;
+  readonly info: { readonly pending: number };
+}
+
+interface Pull<M> extends AsyncIterable<M> {
+  stop(error?: Error): void;
+}
+
+interface Pullable<M> {
+  fetch(options: { max_messages: number; expires: number }): Promise<Pull<M>>;
+}
+
+interface PullParts<M> {
+  readonly clock: Clock;
+  readonly concurrency: number;
+  /** How often the server is told that a message is still being worked on. */
+  readonly renewMs: number;
+  readonly onMessage: (message: M) => void;
+  readonly onFailure: (error: unknown) => void;
+}
+
+/**
+ * Pulls as many messages as there is room for: what is pulled and what is not settled are never more than `concurrency`
+ * together, so that other instances get the rest. The client's own endless pull knows no such bound.
+ */
+export class PullConsumer<M extends Renewable = Renewable> {
+  readonly #open: () => Promise<Pullable<M>>;
+  readonly #parts: PullParts<M>;
+  readonly #unsettled = new Set<M>();
+  readonly #pulls = new Set<Pull<M>>();
+  #consumer: Pullable<M> | undefined;
+  #requested = 0;
+  #generation = 0;
+  #lag = 0;
+  #renewal: Timer | undefined;
+  #again: Timer | undefined;
+  #stopped = false;
+
+  constructor(open: () => Promise<Pullable<M>>, parts: PullParts<M>) {
+    this.#open = open;
+    this.#parts = parts;
+  }
+
+  /** Messages that wait on the server, as the last one told. */
+  get lag(): number {
+    return this.#lag;
+  }
+
+  async start(): Promise<void> {
+    this.#consumer = await this.#open();
+    this.#fill();
+  }
+
+  /** After a reconnect: the server has forgotten its pulls, perhaps more. */
+  restart(): void {
+    this.#endPulls();
+    this.#consumer = undefined;
+    this.#fill();
+  }
+
+  onSettled(message: M): void {
+    this.#unsettled.delete(message);
+    if (this.#unsettled.size === 0) this.#stopRenewal();
+    this.#fill();
+  }
+
+  /** Pulls no more. What was handed over is still renewed until it is settled. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#again?.cancel();
+    this.#endPulls();
+  }
+
+  #fill(): void {
+    if (this.#stopped || this.#again) return;
+    const { concurrency } = this.#parts;
+    const room = concurrency - this.#unsettled.size - this.#requested;
+    // Half of the room at once, rather than a pull for every single message.
+    if (room <= 0 || (this.#requested > 0 && room * 2 < concurrency)) return;
+    this.#requested += room;
+    void this.#pull(room, this.#generation);
+  }
+
+  async #pull(count: number, generation: number): Promise<void> {
+    let left = count;
+    try {
+      this.#consumer ??= await this.#open();
+      const pull = await this.#consumer.fetch({ max_messages: count, expires: PULL_MS });
+      if (generation !== this.#generation) return pull.stop();
+      this.#pulls.add(pull);
+      try {
+        for await (const message of pull) {
+          left--;
+          if (generation === this.#generation) this.#requested--;
+          this.#take(message);
+        }
+      } finally {
+        this.#pulls.delete(pull);
+      }
+      this.#onPulled(left, generation);
+    } catch (error) {
+      if (generation !== this.#generation) return;
+      this.#consumer = undefined;
+      this.#parts.onFailure(error);
+      this.#again ??= this.#parts.clock.setTimer(() => {
+        this.#again = undefined;
+        this.#onPulled(left, generation);
+      }, AFTER_FAILURE_MS);
+    }
+  }
+
+  #onPulled(left: number, generation: number): void {
+    if (generation !== this.#generation) return;
+    this.#requested -= left;
+    this.#fill();
+  }
+
+  #take(message: M): void {
+    this.#lag = message.info.pending;
+    this.#unsettled.add(message);
+    this.#renewal ??= this.#parts.clock.setTimer(() => this.#renew(), this.#parts.renewMs);
+    this.#parts.onMessage(message);
+    this.#fill();
+  }
+
+  #renew(): void {
+    for (const message of this.#unsettled) message.working();
+    this.#renewal = this.#parts.clock.setTimer(() => this.#renew(), this.#parts.renewMs);
+  }
+
+  #stopRenewal(): void {
+    this.#renewal?.cancel();
+    this.#renewal = undefined;
+  }
+
+  #endPulls(): void {
+    this.#generation++;
+    this.#requested = 0;
+    for (const pull of this.#pulls) pull.stop();
+    this.#pulls.clear();
+  }
+}

@@ -1,0 +1,20 @@
+import type { SubscribeOptions } from '../../core/broker.port.js';
+import { CapabilityMissingError } from '../broker.errors.js';
+import type { TransportDriver } from './transport-driver.port.js';
+
+/** @throws {CapabilityMissingError} when the subscription asks for more than the transport can do. */
+export function assertCapabilities(
+  { name, capabilities }: TransportDriver,
+  topic: string,
+  { guarantee, group }: SubscribeOptions,
+): void {
+  const refuse = (what: string, instead: string): never => {
+    throw new CapabilityMissingError(name, `${what}, which the subscription to "${topic}" asks for`, instead);
+  };
+  if (guarantee === 'atLeastOnce' && !capabilities.durable)
+    refuse('store messages until they are handled', "use nats or rabbitmq, or the guarantee 'atMostOnce'");
+  if (typeof group === 'string' && !capabilities.groups)
+    refuse('share messages within a group', 'leave out `group`, or use nats or rabbitmq');
+  if (group === false && !capabilities.broadcast)
+    refuse('hand messages to every instance', 'leave out `group: false`, or use nats or rabbitmq');
+}

@@ -1,0 +1,40 @@
+import type { Intake } from './transport-driver.port.js';
+
+/** The place of one intake: opened once, again after a failure, and never again after its stop. */
+export class IntakeSlot {
+  readonly #open: () => Promise<Intake>;
+  #opening: Promise<Intake> | undefined;
+  #intake: Intake | undefined;
+  #stopped = false;
+
+  constructor(open: () => Promise<Intake>) {
+    this.#open = open;
+  }
+
+  /** Under way and not yet sure. */
+  get opening(): Promise<unknown> | undefined {
+    return this.#intake ? undefined : this.#opening;
+  }
+
+  get lag(): number {
+    return this.#intake?.lag ?? 0;
+  }
+
+  /** Opens it if it is not open. A failure rejects, and the next call tries again. */
+  async ensure(): Promise<void> {
+    if (this.#stopped) return;
+    this.#opening ??= this.#open();
+    try {
+      this.#intake = await this.#opening;
+    } catch (error) {
+      this.#opening = undefined;
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const intake = await this.#opening?.catch(() => undefined);
+    await intake?.stop();
+  }
+}

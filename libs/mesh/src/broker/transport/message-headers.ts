@@ -1,0 +1,71 @@
+import type { CallContext } from '../../core/call-context.js';
+import { PayloadError } from '../broker.errors.js';
+
+/** The headers of the mesh on the wire. Everything else belongs to the callers. */
+export const HEADER = {
+  /** How long the caller still waits, in ms. Remaining time and not an instant: no two clocks agree. */
+  timeoutMs: 'mesh-timeout-ms',
+  correlationId: 'mesh-correlation-id',
+  /** `service/instance` that sent it. */
+  source: 'mesh-source',
+  /** The message id, where the server's own name for it is taken. */
+  id: 'mesh-id',
+  sentAt: 'mesh-sent-at',
+  key: 'mesh-key',
+  /** Asks whether anybody serves the pattern; answered without running the handler. */
+  probe: 'mesh-probe',
+  traceparent: 'traceparent',
+  tracestate: 'tracestate',
+} as const;
+
+export type Headers = Readonly<Record<string, string>>;
+
+const NAME = /^[\x21-\x39\x3b-\x7e]+$/;
+// What ends a header line on the wire, or is none of its characters.
+// oxlint-disable-next-line no-control-regex
+const FORBIDDEN = /[\r\n\0]/;
+
+/** @throws {PayloadError} for a name or value that no wire carries. */
+export function assertHeaders(headers: Headers, what: string): void {
+  for (const name in headers) {
+    const value: unknown = headers[name];
+    if (!NAME.test(name))
+      throw new PayloadError(
+        `${what} has a header named ${JSON.stringify(name)}; use ASCII letters, digits and dashes.`,
+      );
+    if (typeof value !== 'string')
+      throw new PayloadError(`The header "${name}" of ${what} is ${typeof value}; it must be a string.`);
+    if (FORBIDDEN.test(value)) throw new PayloadError(`The header "${name}" of ${what} has a line break in it.`);
+  }
+}
+
+/** What the context carries along, and `headers`. */
+export function contextHeaders(
+  headers: Headers | undefined,
+  context: Omit<CallContext, 'deadlineAt'>,
+): Record<string, string> {
+  const { correlationId, traceparent, tracestate } = context;
+  const sent: Record<string, string> = { [HEADER.correlationId]: correlationId };
+  if (traceparent !== undefined) sent[HEADER.traceparent] = traceparent;
+  if (tracestate !== undefined) sent[HEADER.tracestate] = tracestate;
+  // What the caller says itself wins: a span of its own is nearer than that of the context.
+  if (headers) Object.assign(sent, headers);
+  return sent;
+}
+
+/** The context that the headers tell of. */
+export function contextOf(headers: Headers, otherwise: string): CallContext {
+  const traceparent = headers[HEADER.traceparent];
+  const tracestate = headers[HEADER.tracestate];
+  return {
+    correlationId: headers[HEADER.correlationId] ?? otherwise,
+    ...(traceparent !== undefined && { traceparent }),
+    ...(tracestate !== undefined && { tracestate }),
+  };
+}
+
+/** How long the sender waits; `otherwise` when it does not say, or nothing that makes sense. */
+export function timeoutOf(headers: Headers, otherwise: number): number {
+  const timeoutMs = Number(headers[HEADER.timeoutMs] ?? Number.NaN);
+  return Number.isFinite(timeoutMs) ? timeoutMs : otherwise;
+}

@@ -1,0 +1,236 @@
+import type { RequestHandler, RequestMessage } from '../../core/broker.port.js';
+import type { CallContexts } from '../../core/call-context.js';
+import type { Clock } from '../../core/clock.js';
+import { IN_PROCESS } from '../../core/in-process.js';
+import type { Ids } from '../../core/ids.js';
+import type { LiveOptions } from '../../core/live-options.js';
+import { isMeshError, type MeshError } from '../../core/mesh.error.js';
+import type { MeshEvents } from '../../core/mesh.events.js';
+import { MeshConfigError } from '../../core/mesh.errors.js';
+import type { Counter } from '../../core/metrics.port.js';
+import { OverloadedError, RequestTimeoutError } from '../broker.errors.js';
+import type { BrokerMetrics } from '../broker.metrics.js';
+import type { RemoteBrokerOptions } from '../broker.options.js';
+import { handlerResult } from '../handler-result.js';
+import { Expiring, TimeoutList } from '../timeout-list.js';
+import { IntakeSlot } from './intake-slot.js';
+import { contextOf, HEADER, timeoutOf, type Headers } from './message-headers.js';
+import { decodePayload, encodePayload } from './payload.codec.js';
+import type { IncomingRequest, TransportDriver, WireReply } from './transport-driver.port.js';
+import { errorReply, refusalOf, wireOf } from './wire-error.js';
+
+interface ServerParts {
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly events: MeshEvents;
+  readonly contexts: CallContexts;
+  readonly driver: TransportDriver;
+  readonly metrics: BrokerMetrics;
+  readonly service: string;
+  readonly onIdle: () => void;
+}
+
+interface Route {
+  readonly pattern: string;
+  readonly name: string;
+  readonly handler: RequestHandler;
+  readonly slot: IntakeSlot;
+  readonly ok: Counter;
+  readonly failed: Counter;
+  readonly refused: Counter;
+  readonly expired: Counter;
+}
+
+/** The handlers of this process that others ask: they run within the caller's remaining time and always answer. */
+export class RequestServer {
+  readonly #options: LiveOptions<RemoteBrokerOptions>;
+  readonly #parts: ServerParts;
+  readonly #routes = new Map<string, Route>();
+  readonly #running = new Set<ServedRequest>();
+  readonly #timeouts: TimeoutList<ServedRequest>;
+  #finished = 0;
+
+  constructor(options: LiveOptions<RemoteBrokerOptions>, parts: ServerParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#timeouts = new TimeoutList(parts.clock);
+  }
+
+  get handlers(): ReadonlyMap<string, string> {
+    return new Map([...this.#routes].map(([pattern, { name }]) => [pattern, name]));
+  }
+
+  get running(): ReadonlySet<{ readonly name: string; readonly startedAt: number }> {
+    return this.#running;
+  }
+
+  get finished(): number {
+    return this.#finished;
+  }
+
+  get slots(): IntakeSlot[] {
+    return [...this.#routes.values()].map(({ slot }) => slot);
+  }
+
+  /** The intake of a pattern of our own that is not yet known to be open. */
+  opening(pattern: string): Promise<unknown> | undefined {
+    return this.#routes.get(pattern)?.slot.opening;
+  }
+
+  serve(pattern: string, name: string, handler: RequestHandler): IntakeSlot {
+    const taken = this.#routes.get(pattern);
+    if (taken)
+      throw new MeshConfigError(
+        `"${pattern}" is answered by ${taken.name} and by ${name}; a pattern has one handler. Rename one of them.`,
+        { pattern, handlers: [taken.name, name] },
+      );
+    const count = (outcome: string): Counter => this.#parts.metrics.counter(pattern, 'serve', outcome);
+    const route: Route = {
+      pattern,
+      name,
+      handler,
+      slot: new IntakeSlot(() => this.#parts.driver.serve(pattern, (request) => void this.#answer(route, request))),
+      ok: count('ok'),
+      failed: count('failed'),
+      refused: count('refused'),
+      expired: count('expired'),
+    };
+    this.#routes.set(pattern, route);
+    return route.slot;
+  }
+
+  remove(pattern: string, slot: IntakeSlot): void {
+    if (this.#routes.get(pattern)?.slot === slot) this.#routes.delete(pattern);
+  }
+
+  /** Leaves no timer behind; what runs is not waited for. */
+  stop(): void {
+    this.#timeouts.expireAll();
+  }
+
+  async #answer(route: Route, request: IncomingRequest): Promise<void> {
+    const reply = request.headers[HEADER.probe] === undefined ? this.#run(route, request) : answered(undefined);
+    try {
+      await request.reply(reply instanceof Promise ? await reply : reply);
+    } catch (error) {
+      const what = `the answer to "${route.pattern}"`;
+      this.#parts.events.emit('broker.transport-failed', { transport: this.#parts.driver.name, what, error });
+    }
+  }
+
+  #run(route: Route, request: IncomingRequest): Promise<WireReply> | WireReply {
+    const { requestTimeoutMs, maxInFlight } = this.#options.current;
+    const timeoutMs = timeoutOf(request.headers, requestTimeoutMs);
+    if (timeoutMs <= 0) {
+      route.expired.inc();
+      return this.#refusal(new RequestTimeoutError(route.pattern, 0));
+    }
+    if (this.#running.size >= maxInFlight) {
+      route.refused.inc();
+      return this.#refusal(new OverloadedError(`The request "${route.pattern}"`, maxInFlight, 'requests run'));
+    }
+    let payload: unknown;
+    try {
+      payload = decodePayload(request.body);
+    } catch (error) {
+      route.refused.inc();
+      return this.#refusal(error as MeshError);
+    }
+    return this.#handle(route, request.headers, { payload, timeoutMs });
+  }
+
+  async #handle(
+    route: Route,
+    headers: Headers,
+    { payload, timeoutMs }: { readonly payload: unknown; readonly timeoutMs: number },
+  ): Promise<WireReply> {
+    const { clock, contexts } = this.#parts;
+    const deadlineAt = clock.now() + timeoutMs;
+    const served = new ServedRequest(route.pattern, headers, {
+      deadlineAt,
+      startedAt: clock.monotonic(),
+      name: route.name,
+    });
+    this.#running.add(served);
+    this.#timeouts.add(served, served.startedAt + timeoutMs);
+    const context = { ...contextOf(headers, route.pattern), deadlineAt };
+    try {
+      const value = await contexts.run(context, () => invoke(route.handler, payload, served));
+      const reply = answered(value);
+      route.ok.inc();
+      return reply;
+    } catch (error) {
+      route.failed.inc();
+      return this.#failure(route, error);
+    } finally {
+      this.#timeouts.remove(served);
+      this.#running.delete(served);
+      this.#finished++;
+      // One turn later: the answer is written first.
+      if (this.#running.size === 0) setImmediate(this.#parts.onIdle);
+    }
+  }
+
+  #failure({ pattern, name }: Route, error: unknown): WireReply {
+    const { service, ids, events } = this.#parts;
+    const reference = ids.next();
+    // Its caller learns a reference instead of the message, which must lead somewhere.
+    if (!isMeshError(error))
+      events.emit('broker.handler-failed', { topic: pattern, handler: name, error, messageId: reference });
+    return errorReply(wireOf(error, { service, reference, exposeErrors: this.#options.current.exposeErrors }));
+  }
+
+  #refusal(error: MeshError): WireReply {
+    return errorReply(refusalOf(error, this.#parts.service));
+  }
+}
+
+/** A request whose handler runs: the second argument of that handler. */
+class ServedRequest extends Expiring implements RequestMessage {
+  readonly deadlineAt: number;
+  readonly startedAt: number;
+  readonly name: string;
+  #abort: AbortController | undefined = undefined;
+  #overdue = false;
+
+  constructor(
+    readonly pattern: string,
+    readonly headers: Headers,
+    { deadlineAt, startedAt, name }: { readonly deadlineAt: number; readonly startedAt: number; readonly name: string },
+  ) {
+    super();
+    this.deadlineAt = deadlineAt;
+    this.startedAt = startedAt;
+    this.name = name;
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController();
+      if (this.#overdue) this.#abort.abort(this.#reason());
+    }
+    return this.#abort.signal;
+  }
+
+  /** The broker itself writes the error for the wire, so the filters let it pass as it is. */
+  get [IN_PROCESS](): true {
+    return true;
+  }
+
+  override expire(): void {
+    this.#overdue = true;
+    this.#abort?.abort(this.#reason());
+  }
+
+  #reason(): Error {
+    return new RequestTimeoutError(this.pattern, 0);
+  }
+}
+
+async function invoke(handler: RequestHandler, payload: unknown, message: RequestMessage): Promise<unknown> {
+  return handlerResult(handler(payload as never, message));
+}
+
+function answered(value: unknown): WireReply {
+  return { ok: true, body: encodePayload(value) };
+}
