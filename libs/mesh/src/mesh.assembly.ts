@@ -3,7 +3,6 @@ import { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from 
 import { BrokerComponent } from './broker/broker.component.js';
 import { connectNestHandlers, connectSubscribers } from './broker/nest/nest-handlers.js';
 import { CachedMethods } from './cache/decorators/cached-methods.js';
-import { MeshCache } from './cache/mesh-cache.js';
 import { SECOND_TIER_POLICY_NAME } from './cache/second-tier/second-tier.policy.js';
 import { ConfigStore } from './config/config.store.js';
 import { MessageBroker } from './core/broker.port.js';
@@ -12,6 +11,7 @@ import { CallContexts } from './core/call-context.js';
 import { Clock } from './core/clock.js';
 import type { MeshComponent } from './core/component.port.js';
 import { Ids } from './core/ids.js';
+import type { HealthReport } from './core/health.port.js';
 import { MeshEvents } from './core/mesh.events.js';
 import { MeshRuntime } from './core/mesh-runtime.js';
 import { MetricsClient } from './core/metrics.port.js';
@@ -47,6 +47,7 @@ import { OpsListener } from './ops/ops.listener.js';
 import { isOpsEnabled, OpsRoom } from './ops/ops.room.js';
 import { Tracing } from './ops/traced-work.js';
 import { TemporaryLogLevel } from './ops/temporary-log-level.js';
+import { PartReplacer } from './replaceable/part-replacer.js';
 import { assertPart, type MeshExtras, type ReplaceableParts } from './replacements.js';
 import { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 import { MeshExceptionFilter } from './resilience/filters/mesh-exception.filter.js';
@@ -150,15 +151,16 @@ export class MeshAssembly {
         stop: () => breakers.dispose(),
       }),
       asComponent('broker', ['resilience'], new BrokerComponent(broker)),
-      asComponent('cache', ['broker'], cache),
+      asComponent('cache', ['broker'], currentSteps(cache)),
       // Its checks begin later, see startHealth().
       asComponent('health', ['cache'], { stop: () => health.stop() }),
-      this.#configWiring({ metrics, cache }),
+      this.#configWiring(metrics),
     ])
       this.#get(MeshLifecycle).register(component, 'mesh');
   }
 
-  #configWiring({ metrics, cache }: Pick<ReplaceableParts, 'metrics' | 'cache'>): ConfigWiring {
+  #configWiring(metrics: MetricsClient): ConfigWiring {
+    const replacer = this.#get(PartReplacer);
     const breakers = this.#get(CircuitBreakerManager);
     const wiring = new ConfigWiring({
       store: this.#get(ConfigStore<MeshConfig>),
@@ -166,9 +168,10 @@ export class MeshAssembly {
       events: this.#get(MeshEvents),
       metrics,
       health: this.#get(HealthAggregator),
+      replacer,
       participants: [
         { name: 'resilience', paths: ['resilience'], check: ({ next }) => breakers.verify(next.resilience) },
-        ...(cache instanceof MeshCache ? [secondTierParticipant(cache)] : []),
+        secondTierParticipant(() => replacer.part('cache')),
       ],
     });
     this.#get(MeshLifecycle).addFlush(wiring.meter());
@@ -176,7 +179,7 @@ export class MeshAssembly {
   }
 
   /** The process's own metrics start and stop with the client; a replaced client may have steps of its own. */
-  #metricsSteps(metrics: MetricsClient): Steps {
+  #metricsSteps(metrics: MetricsClient): Partial<Steps> {
     const own = metrics as Partial<Steps>;
     const { processMetrics } = this.#get(ConfigStore<MeshConfig>).snapshot.metrics;
     const process = processMetrics ? new ProcessMetrics(metrics) : undefined;
@@ -288,7 +291,18 @@ export class MeshAssembly {
   }
 }
 
-type Steps = Pick<MeshComponent, 'start' | 'drain' | 'stop' | 'check'>;
+type Steps = Required<Pick<MeshComponent, 'start' | 'drain' | 'stop' | 'check'>>;
+
+/** The steps of a part that may be another one by the time that they run. */
+function currentSteps(part: object): Steps {
+  const current: Partial<Steps> & { readHealth?(): readonly HealthReport[] } = part;
+  return {
+    start: (context) => current.start?.(context),
+    drain: (context) => current.drain?.(context),
+    stop: (context) => current.stop?.(context),
+    check: (context) => current.check?.(context) ?? current.readHealth?.()[0] ?? { status: 'up' },
+  };
+}
 
 /** A part as a component of the graph: with those steps that it has. */
 function asComponent(name: string, dependsOn: readonly string[], part: Partial<Steps> | object): MeshComponent {

@@ -1,15 +1,18 @@
-import type { MeshCache } from './cache/mesh-cache.js';
+import { MeshCache } from './cache/mesh-cache.js';
 import { ConfigFileWatcher } from './config/config-file.watcher.js';
 import { meterConfig } from './config/config.metrics.js';
 import type { ConfigParticipant } from './config/config.participant.js';
 import type { ConfigStore } from './config/config.store.js';
+import type { CacheClient } from './core/cache.port.js';
 import type { Clock } from './core/clock.js';
 import type { MeshComponent } from './core/component.port.js';
+import { MeshConfigError } from './core/mesh.errors.js';
 import type { MeshEvents } from './core/mesh.events.js';
 import type { MetricsClient } from './core/metrics.port.js';
 import { readinessWatch } from './readiness.watch.js';
 import type { HealthAggregator } from './health/health.aggregator.js';
 import type { MeshConfig } from './mesh.options.js';
+import type { PartReplacer } from './replaceable/part-replacer.js';
 
 export interface ConfigWiringDeps {
   readonly store: ConfigStore<MeshConfig>;
@@ -17,6 +20,7 @@ export interface ConfigWiringDeps {
   readonly events: MeshEvents;
   readonly metrics: MetricsClient;
   readonly health: HealthAggregator;
+  readonly replacer: Pick<PartReplacer, 'close'>;
   /** In the order of their dependencies. */
   readonly participants: readonly ConfigParticipant<MeshConfig>[];
 }
@@ -58,7 +62,7 @@ export class ConfigWiring implements MeshComponent {
 
   async drain(): Promise<void> {
     this.#watcher.stop();
-    await this.#deps.store.close();
+    await Promise.all([this.#deps.store.close(), this.#deps.replacer.close()]);
   }
 
   async stop(): Promise<void> {
@@ -72,11 +76,15 @@ export class ConfigWiring implements MeshComponent {
 const SECOND_TIER_TIMEOUT_MS = 5_000;
 
 /** Swaps the cache's second tier when an update names another one. */
-export function secondTierParticipant(cache: MeshCache): ConfigParticipant<MeshConfig> {
+export function secondTierParticipant(cache: () => CacheClient): ConfigParticipant<MeshConfig> {
   return {
     name: 'cache',
     paths: ['cache.redis', 'cache.store'],
     timeoutMs: SECOND_TIER_TIMEOUT_MS,
-    prepare: ({ next, signal }) => cache.prepareSecondTier(next.cache, signal),
+    prepare: ({ next, signal }) => {
+      const current = cache();
+      if (current instanceof MeshCache) return current.prepareSecondTier(next.cache, signal);
+      throw new MeshConfigError(`the cache in use, ${current.constructor.name}, has no second tier of the mesh`);
+    },
   };
 }

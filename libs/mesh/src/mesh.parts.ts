@@ -30,7 +30,8 @@ import { PrometheusMetrics } from './metrics/prometheus.metrics.js';
 import { traceFetch } from './ops/fetch.tracing.js';
 import { findTracer } from './ops/opentelemetry.adapter.js';
 import { Tracing } from './ops/traced-work.js';
-import { type MeshExtras, partProviders } from './replacements.js';
+import { PartReplacer } from './replaceable/part-replacer.js';
+import { type MeshExtras, PART_HOLDER, partProviders } from './replacements.js';
 import { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 import { MeshFetch } from './resilience/http/mesh-fetch.js';
 import { ServiceMesh } from './service-mesh.js';
@@ -85,6 +86,10 @@ const defaults = {
 /** Everything that MeshModule provides, on top of its kernel. */
 export function meshProviders({ components = {} }: MeshExtras): Provider[] {
   return [
+    provide(PartReplacer, [Config, Clock, MeshEvents], (config, clock, events) => {
+      return new PartReplacer({ options: config.section('lifecycle'), clock, events });
+    }),
+    { provide: PART_HOLDER, useExisting: PartReplacer },
     ...partProviders(components, defaults),
     provide(
       LifecycleRoom,
@@ -122,15 +127,11 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
       return new EventLog(events, sink, clock, config.section('logging'));
     }),
     provide(Tracing, [CallContexts], async (contexts) => new Tracing(await findTracer(), contexts)),
-    provide(
-      MeshFetch,
-      [CircuitBreakerManager, Clock, CallContexts, Tracing],
-      (breakers, clock, contexts, { work }) => {
-        const fetch = new MeshFetch(breakers, { clock, contexts });
-        if (work) traceFetch(fetch, work);
-        return fetch;
-      },
-    ),
+    provide(MeshFetch, [CircuitBreakerManager, Clock, CallContexts, Tracing], (breakers, clock, contexts, { work }) => {
+      const fetch = new MeshFetch(breakers, { clock, contexts });
+      if (work) traceFetch(fetch, work);
+      return fetch;
+    }),
     provide(
       ServiceMesh,
       [
@@ -145,8 +146,9 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
         MeshLifecycle,
         MeshFetch,
         MeshRuntime,
+        PartReplacer,
       ],
-      (service, config, events, metrics, breakers, broker, cache, health, lifecycle, fetch, runtime) =>
+      (service, config, events, metrics, breakers, broker, cache, health, lifecycle, fetch, runtime, replacer) =>
         new ServiceMesh({
           service,
           config,
@@ -159,6 +161,7 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
           lifecycle,
           fetch,
           runtime,
+          replacer,
         }),
     ),
     DecoratedMethodsExplorer,

@@ -9,6 +9,8 @@ import type { ServiceInfo } from './core/service-info.js';
 import type { HealthAggregator } from './health/health.aggregator.js';
 import type { MeshLifecycle, ShutdownRequest } from './lifecycle/mesh-lifecycle.js';
 import type { MeshConfig } from './mesh.options.js';
+import type { PartReplacer, ReplaceResult } from './replaceable/part-replacer.js';
+import type { ReplaceableParts } from './replacements.js';
 import type { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 import type { MeshFetch } from './resilience/http/mesh-fetch.js';
 
@@ -24,6 +26,7 @@ interface MeshParts {
   readonly lifecycle: MeshLifecycle;
   readonly fetch: MeshFetch;
   readonly runtime: MeshRuntime;
+  readonly replacer: PartReplacer;
 }
 
 /** The mesh of one application: everything it has, in one place. */
@@ -40,6 +43,7 @@ export class ServiceMesh {
   /** The global `fetch` through a policy: `mesh.fetch('payments.api', url, init)`. */
   readonly fetch: MeshFetch['fetch'];
   readonly #runtime: MeshRuntime;
+  readonly #replacer: PartReplacer;
 
   constructor(parts: MeshParts) {
     this.service = parts.service;
@@ -53,6 +57,7 @@ export class ServiceMesh {
     this.lifecycle = parts.lifecycle;
     this.fetch = parts.fetch.fetch.bind(parts.fetch) as MeshFetch['fetch'];
     this.#runtime = parts.runtime;
+    this.#replacer = parts.replacer;
   }
 
   get name(): string {
@@ -65,6 +70,16 @@ export class ServiceMesh {
    */
   shutdown(request: ShutdownRequest): Promise<void> {
     return this.lifecycle.shutdown(request);
+  }
+
+  /**
+   * Puts another implementation in the place of a part while the application runs. Everything that was injected, and
+   * what was got from it - handles of metrics, namespaces, handlers, subscriptions - is with the new one from then on;
+   * what runs on the old one finishes there before it is stopped. Values in a cache stay behind.
+   * @throws {ReplacementRefusedError} when the new one does not start or is not well; nothing has changed then.
+   */
+  replace<K extends keyof ReplaceableParts>(name: K, implementation: ReplaceableParts[K]): Promise<ReplaceResult> {
+    return this.#replacer.replace(name, implementation);
   }
 
   /** Makes the mesh's decorators work on an object that Nest does not know: one made with `new`, by a pool, or per request. */

@@ -149,6 +149,14 @@ export interface MeshEventMap {
   };
   /** A metric reached its limit of label sets; further ones are counted in its `__other__` series. Once a metric. */
   'metrics.overflow': { readonly metric: string; readonly limit: number };
+  /** Another implementation took the place of a part while the application ran. `leftovers`: failures while the old one was let go. */
+  'component.replaced': {
+    readonly component: string;
+    readonly from: string;
+    readonly to: string;
+    readonly durationMs: number;
+    readonly leftovers: number;
+  };
   /** A configuration update took effect. */
   'config.changed': {
     /** The generation that is now in force. */
