@@ -82,6 +82,8 @@ export { HealthContributor } from './health/health-contributor.decorator.js';
 export { callLogFields } from './logging/call-log-fields.js';
 export { LogSink } from './logging/log-sink.js';
 
+export type { OpsGuard, OpsScope } from './ops/ops.access.js';
+
 export type { LeafChange } from './config/config.diff.js';
 export {
   type ConfigProblem,
@@ -95,8 +97,6 @@ export {
 export type { ConfigExplanation } from './config/config.explanation.js';
 export type { ConfigGeneration } from './config/config.history.js';
 export type { ConfigParticipant, ParticipantChange, PreparedChange } from './config/config.participant.js';
-export type { OpsGuard, OpsScope } from './ops/ops.access.js';
-
 export { ConfigStore, type UpdateOptions, type UpdateResult } from './config/config.store.js';
 
 export {

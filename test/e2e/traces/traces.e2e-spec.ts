@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Controller, Get, type INestApplication, Inject, Injectable, Module } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
@@ -257,6 +257,27 @@ describe.each(['Express', 'Fastify'] as const)('spans on %s', (platform) => {
       traceparent: `00-${own.traceId}-${idOf(spans.get('GET'))}-01`,
       'x-own': '1',
     });
+  });
+
+  it('lie within that of a request which other instrumentation has opened, and so do the lines', async () => {
+    const url = await start(platform);
+    // As @opentelemetry/instrumentation-http does it.
+    const server = app.getHttpServer() as Server;
+    const emit = server.emit.bind(server);
+    const tracer = trace.getTracer('http');
+    server.emit = (event: string, ...args: unknown[]) =>
+      event === 'request'
+        ? tracer.startActiveSpan('inbound', (span) => {
+            (args[1] as ServerResponse).once('close', () => span.end());
+            return emit(event, ...args);
+          })
+        : emit(event, ...args);
+
+    await fetch(`${url}/orders`);
+    const spans = await finished(6);
+    const inbound = spans.get('inbound')!.spanContext();
+    expect(spans.get('request stock')?.parentSpanContext?.spanId).toBe(inbound.spanId);
+    expect(seen.get('route')).toMatchObject({ traceId: inbound.traceId, spanId: inbound.spanId });
   });
 
   it('of a message that is published outside any request reach its subscriber', async () => {

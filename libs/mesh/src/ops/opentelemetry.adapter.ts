@@ -96,14 +96,12 @@ function followed<T>(result: T, span: Span): T {
 }
 
 function fail(span: Span, error: unknown): void {
-  const { code, name, message } = error as {
-    readonly code?: unknown;
-    readonly name?: string;
-    readonly message?: string;
-  };
-  span.setAttribute('error.type', typeof code === 'string' ? code : (name ?? typeof error));
-  span.recordException(error instanceof Error ? error : String(error));
-  span.setStatus({ code: ERROR, ...(message !== undefined && { message }) });
+  // Anything can be thrown, and a span must never be the one to complain.
+  const thrown = error instanceof Error ? error : new Error(String(error));
+  const { code } = thrown as { readonly code?: unknown };
+  span.setAttribute('error.type', typeof code === 'string' ? code : thrown.name);
+  span.recordException(thrown);
+  span.setStatus({ code: ERROR, message: thrown.message });
 }
 
 function toTrace({ traceId, spanId, traceFlags, traceState }: SpanContext): TraceContext {
