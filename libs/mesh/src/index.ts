@@ -97,6 +97,9 @@ export {
 export type { ConfigExplanation } from './config/config.explanation.js';
 export type { ConfigGeneration } from './config/config.history.js';
 export type { ConfigParticipant, ParticipantChange, PreparedChange } from './config/config.participant.js';
+export type { ReplaceResult } from './replaceable/part-replacer.js';
+export { ReplacementRefusedError } from './replaceable/replacement.errors.js';
+
 export { ConfigStore, type UpdateOptions, type UpdateResult } from './config/config.store.js';
 
 export {

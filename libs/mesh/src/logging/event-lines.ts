@@ -89,6 +89,10 @@ const LINES: LineMakers = {
     level: 'error',
     message: `The configuration (${source}) was taken back, ${generation} is in force: ${reason}`,
   }),
+  'component.replaced': ({ component, from, to, leftovers }) => ({
+    level: leftovers === 0 ? 'info' : 'warn',
+    message: `The ${component} is ${to} now, no longer ${from}${leftovers === 0 ? '' : `, which failed to stop: ${leftovers} errors`}`,
+  }),
   'cache.second-tier': ({ state, reason }) => ({
     level: state === 'up' ? 'info' : 'warn',
     message: `The second tier of the cache is ${state}: ${reason}`,

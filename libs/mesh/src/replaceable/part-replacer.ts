@@ -173,7 +173,9 @@ export class PartReplacer {
     const held = this.#held.get(name);
     if (held) return held as ReplaceablePart<ReplaceableParts[K]>;
     throw new MeshConfigError(
-      `"${name}" is not a part that can be replaced; these are: ${Object.keys(makers).join(', ')}.`,
+      Object.hasOwn(makers, name)
+        ? `The ${name} was put there by a provider that stands in for the mesh's own; replace it through that one.`
+        : `"${name}" is not a part that can be replaced; these are: ${Object.keys(makers).join(', ')}.`,
     );
   }
 }
