@@ -116,6 +116,39 @@ describe('update', () => {
     expect(store.explain('cache.ttlMs')).toMatchObject({ source: 'module options' });
   });
 
+  it('asks every participant that it concerns about live options and dry runs too', async () => {
+    const { store, told } = await boot();
+    const asked: string[] = [];
+    const picky = (name: string, path: string): ConfigParticipant<Config> => ({
+      name,
+      paths: [path],
+      check: ({ next, changes }) => {
+        asked.push(`${name} ${changes.length}`);
+        if (next.cache.ttlMs > 50_000) throw new Error(`${next.cache.ttlMs} ms are too long for me`);
+      },
+    });
+    store.join(picky('cache', 'cache'));
+    store.join(picky('resilience', 'resilience'));
+
+    const patch = { cache: { ttlMs: 60_000 } };
+    const refusal = {
+      code: 'MESH_CONFIG_REFUSED',
+      message: "The update was refused: cache can't take it: 60000 ms are too long for me. Nothing has changed.",
+    };
+    await expect(store.update(patch, { ...ops, dryRun: true })).rejects.toMatchObject(refusal);
+    await expect(store.update(patch, ops)).rejects.toMatchObject(refusal);
+
+    expect(asked).toEqual(['cache 1', 'cache 1']);
+    expect([store.generation, store.snapshot.cache.ttlMs]).toEqual([1, 30_000]);
+    expect(told.map(([name]) => name)).toEqual(['config.rejected']);
+  });
+
+  it('needs somebody who prepares a swap, not only somebody who checks it', async () => {
+    const { store } = await boot();
+    store.join({ name: 'cache', paths: ['cache.redis'], check: () => undefined });
+    await expect(store.update(redis('redis://a'), ops)).rejects.toMatchObject({ code: 'MESH_CONFIG_RESTART_REQUIRED' });
+  });
+
   it('refuses an invalid value and changes nothing', async () => {
     const { store, told } = await boot();
     const before = store.snapshot;

@@ -118,6 +118,17 @@ describe('CircuitBreakerManager', () => {
       expect(() => manager.verify()).toThrow('neither a group nor a policy; did you mean "declared"?');
     });
 
+    it('says of options that are not in force yet which declared policy could not work with them', () => {
+      fixture = new ResilienceFixture();
+      const { manager } = fixture;
+      manager.declare('p', { timeoutMs: 1_000 }, 'A.run');
+      const next = resilienceSchema.parse({ defaults: { totalTimeoutMs: 500 } });
+      expect(() => manager.verify(next)).toThrow(
+        /Policy "p" can't work: timeoutMs 1000 .* is above totalTimeoutMs 500/,
+      );
+      expect(() => manager.verify()).not.toThrow();
+    });
+
     it('refuses a hedge of what is declared not idempotent', () => {
       fixture = new ResilienceFixture();
       expect(() => fixture.manager.declare('p', { hedge: {}, idempotent: false }, 'A.run')).toThrow(
