@@ -76,14 +76,15 @@ export class ExpositionWriter {
 
   #histogram(name: string, labels: string, bounds: readonly string[], cell: HistogramCell): void {
     const start = labels ? `${name}_bucket{${labels},` : `${name}_bucket{`;
+    const { counts, sum } = cell;
     let count = 0;
     for (let i = 0; i < bounds.length; i++) {
-      count += cell.counts[i]!;
+      count += counts[i]!;
       this.#lines.push(`${start}${bounds[i]}${count}\n`);
     }
-    count += cell.counts[bounds.length]!;
+    count += counts[bounds.length]!;
     this.#lines.push(`${start}le="+Inf"} ${count}\n`);
-    this.#sample(`${name}_sum`, labels, cell.sum);
+    this.#sample(`${name}_sum`, labels, sum);
     this.#sample(`${name}_count`, labels, count);
   }
 

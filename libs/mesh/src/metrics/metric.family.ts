@@ -80,11 +80,15 @@ export class CellFamily<C extends MetricCell> implements MetricFamily<string, C>
   }
 }
 
-/** Labels as they stand between the braces of a sample. */
+/**
+ * Labels as they stand between the braces of a sample. Joined, not concatenated: a series keeps this text, and a string
+ * that was concatenated keeps all its pieces, four times its own size.
+ */
 export function labelText(labels: readonly (readonly [name: string, value: unknown])[]): string {
-  let text = '';
-  for (const [name, value] of labels) text += `${text && ','}${name}="${escapeLabel(String(value))}"`;
-  return text;
+  const pieces: string[] = [];
+  for (const [name, value] of labels)
+    pieces.push(pieces.length === 0 ? '' : ',', name, '="', escapeLabel(String(value)), '"');
+  return pieces.join('');
 }
 
 const NAME = /^[a-z_:][a-z0-9_:]*$/i;

@@ -13,7 +13,7 @@ import {
 } from '../core/metrics.port.js';
 import { CONTENT_TYPES, type ExpositionFormat, ExpositionWriter, negotiateFormat } from './exposition.writer.js';
 import { type AnyFamily, CellFamily, type FamilyObserver, type MetricType } from './metric.family.js';
-import { CounterCell, GaugeCell, HistogramCell } from './metric-cells.js';
+import { CounterCell, GaugeCell, type HistogramCell, HistogramPool } from './metric-cells.js';
 import type { MetricsOptions } from './metrics.options.js';
 import type { ForeignMetrics } from './prom-client.adapter.js';
 
@@ -76,7 +76,11 @@ export class PrometheusMetrics extends MetricsClient {
   }
 
   override histogram<L extends string = never>(definition: HistogramDefinition<L>): MetricFamily<L, Histogram> {
-    return this.#family('histogram', definition, (family) => new HistogramCell(family.buckets, family.reject));
+    let pool: HistogramPool | undefined;
+    return this.#family('histogram', definition, ({ buckets, reject }) => {
+      pool ??= new HistogramPool(buckets, reject);
+      return pool.open();
+    });
   }
 
   override onCollect(callback: () => void): () => void {

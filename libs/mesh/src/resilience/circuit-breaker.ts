@@ -69,6 +69,26 @@ interface Hold {
   readonly until: number;
 }
 
+/** What only a breaker has that has failed, or that an operator has held. Instants are monotonic. */
+class Past {
+  // Permits and generations come from one sequence, so that a permit can never be taken for one of another generation.
+  lastTicket: number;
+  /** By permit, when the lease of the probe ends. */
+  probes: Map<number, number> | undefined;
+  probeSuccesses = 0;
+  openUntil = 0;
+  openings = 0;
+  closedAt = 0;
+  hold: Hold | undefined;
+
+  constructor(
+    readonly organ: OpossumSwitch,
+    generation: number,
+  ) {
+    this.lastTicket = generation;
+  }
+}
+
 /** Probes answer soon, one way or the other. */
 const PROBES_TAKEN_RETRY_MS = 1_000;
 
@@ -85,16 +105,9 @@ export class CircuitBreaker implements BreakerControl {
   #state: BreakerState = 'closed';
   #settings: BreakerSettings;
   #window: OutcomeWindow;
-  #switch: OpossumSwitch | undefined;
-  // Permits and generations come from one sequence, so that a permit can never be taken for one of another generation.
-  #lastTicket = 1;
   #generation = 1;
-  #probes: Map<number, number> | undefined;
-  #probeSuccesses = 0;
-  #openUntil = 0;
-  #openings = 0;
-  #closedAt = 0;
-  #hold: Hold | undefined;
+  /** Made when it is first needed: most breakers never fail, and it is most of what one that did consists of. */
+  #past: Past | undefined;
 
   constructor(
     private readonly host: BreakerHost,
@@ -117,24 +130,25 @@ export class CircuitBreaker implements BreakerControl {
     if (permit === this.#generation) {
       this.#window.add(now, failed, slow);
       if (failed || slow) this.#onBadCall(now);
-    } else if (this.#probes?.delete(permit)) this.#onProbe(failed || slow, now);
+    } else if (this.#past?.probes?.delete(permit)) this.#onProbe(failed || slow, now);
   }
 
   /** Gives the permit back uncounted: the call was cancelled, or its error says nothing about the callee. */
   forget(permit: number): void {
-    this.#probes?.delete(permit);
+    this.#past?.probes?.delete(permit);
   }
 
   /** Milliseconds until a refused call may try again; `undefined` when only an operator knows. */
   retryAfterMs(now: number): number | undefined {
-    if (this.#state === 'isolated') return this.#hold!.until === Infinity ? undefined : this.#hold!.until - now;
-    if (this.#state === 'open') return Math.max(1, this.#openUntil - now);
+    const { hold, openUntil = now } = this.#past ?? {};
+    if (this.#state === 'isolated') return hold!.until === Infinity ? undefined : hold!.until - now;
+    if (this.#state === 'open') return Math.max(1, openUntil - now);
     return PROBES_TAKEN_RETRY_MS;
   }
 
   /** Why an operator holds it. */
   get holdReason(): string | undefined {
-    return this.#hold?.reason;
+    return this.#past?.hold?.reason;
   }
 
   get policy(): string {
@@ -148,7 +162,7 @@ export class CircuitBreaker implements BreakerControl {
 
   /** Whether an operator holds it isolated or disabled. */
   get held(): boolean {
-    return this.#hold !== undefined;
+    return this.#past?.hold !== undefined;
   }
 
   snapshot(): BreakerSnapshot {
@@ -156,6 +170,7 @@ export class CircuitBreaker implements BreakerControl {
     this.#refresh(now);
     this.#window.roll(now);
     const { calls, failures, slowCalls } = this.#window;
+    const { hold, openings = 0, openUntil = now } = this.#past ?? {};
     const toEpoch = this.host.clock.now() - now;
     return {
       policy: this.host.name,
@@ -165,13 +180,13 @@ export class CircuitBreaker implements BreakerControl {
       failures,
       slowCalls,
       failureRatio: calls === 0 ? 0 : failures / calls,
-      openings: this.#openings,
-      ...(this.#state === 'open' && { openUntil: this.#openUntil + toEpoch }),
-      ...(this.#hold && {
+      openings,
+      ...(this.#state === 'open' && { openUntil: openUntil + toEpoch }),
+      ...(hold && {
         held: {
-          reason: this.#hold.reason,
-          ...(this.#hold.author !== undefined && { author: this.#hold.author }),
-          ...(this.#hold.until !== Infinity && { until: this.#hold.until + toEpoch }),
+          reason: hold.reason,
+          ...(hold.author !== undefined && { author: hold.author }),
+          ...(hold.until !== Infinity && { until: hold.until + toEpoch }),
         },
       }),
     };
@@ -186,12 +201,12 @@ export class CircuitBreaker implements BreakerControl {
   }
 
   release(): void {
-    if (this.#hold) this.#close('released', this.host.clock.monotonic());
+    if (this.held) this.#close('released', this.host.clock.monotonic());
   }
 
   reset(): void {
     const now = this.host.clock.monotonic();
-    this.#openings = 0;
+    if (this.#past) this.#past.openings = 0;
     if (this.#state === 'closed') this.#window.clear();
     else this.#close('reset', now);
   }
@@ -206,9 +221,10 @@ export class CircuitBreaker implements BreakerControl {
     this.#window.roll(now);
     const openMs = Math.min(until - now, this.#settings.maxOpenMs);
     if (this.#state !== 'closed' || this.#window.calls > 0 || openMs <= 0) return;
-    this.#openings = openings;
-    this.#openUntil = now + openMs;
-    this.#moveTo(this.#ensureSwitch().open(), 'it was open when this instance started', openMs);
+    const past = this.#ensurePast();
+    past.openings = openings;
+    past.openUntil = now + openMs;
+    this.#moveTo(past.organ.open(), 'it was open when this instance started', openMs);
   }
 
   /** Takes new settings over. State, open-until, permits and the window's totals stay. */
@@ -221,9 +237,8 @@ export class CircuitBreaker implements BreakerControl {
 
   /** It takes part in nothing any more; outcomes of calls still running change nothing. */
   dispose(): void {
-    this.#generation = ++this.#lastTicket;
-    this.#probes = undefined;
-    this.#switch?.shutdown();
+    this.#renew(this.#past);
+    this.#past?.organ.shutdown();
   }
 
   #tryAcquireUnclosed(now: number): number {
@@ -231,16 +246,17 @@ export class CircuitBreaker implements BreakerControl {
     if (this.#state === 'closed' || this.#state === 'disabled') return this.#generation;
     if (this.#state !== 'half-open') return REFUSED;
 
-    const probes = (this.#probes ??= new Map());
+    const past = this.#past!;
+    const probes = (past.probes ??= new Map());
     for (const [permit, leaseEnds] of probes) if (leaseEnds <= now) probes.delete(permit);
-    if (probes.size + this.#probeSuccesses >= this.#settings.halfOpenCalls) return REFUSED;
-    const permit = ++this.#lastTicket;
+    if (probes.size + past.probeSuccesses >= this.#settings.halfOpenCalls) return REFUSED;
+    const permit = ++past.lastTicket;
     probes.set(permit, now + this.#settings.leaseMs);
     return permit;
   }
 
   #onBadCall(now: number): void {
-    this.#ensureSwitch();
+    this.#ensurePast();
     if (this.#state !== 'closed') return;
     const { calls, failures, slowCalls } = this.#window;
     const { minimumCalls, failureRatio, slowCallRatio, slowCallMs } = this.#settings;
@@ -251,30 +267,34 @@ export class CircuitBreaker implements BreakerControl {
   }
 
   #onProbe(failed: boolean, now: number): void {
+    const past = this.#past!;
     if (failed) this.#open(now, 'a probe failed');
-    else if (++this.#probeSuccesses >= this.#settings.halfOpenCalls)
-      this.#close(`${this.#probeSuccesses} probes succeeded`, now);
+    else if (++past.probeSuccesses >= this.#settings.halfOpenCalls)
+      this.#close(`${past.probeSuccesses} probes succeeded`, now);
   }
 
   /** Does what time alone has decided. */
   #refresh(now: number): void {
-    if (this.#hold && now >= this.#hold.until) this.#close('the time of the hold is over', now);
-    if (this.#state === 'open' && now >= this.#openUntil)
-      this.#moveTo(this.#switch!.halfOpen(), 'the open time is over');
+    const past = this.#past;
+    if (!past) return;
+    if (past.hold && now >= past.hold.until) this.#close('the time of the hold is over', now);
+    if (this.#state === 'open' && now >= past.openUntil) this.#moveTo(past.organ.halfOpen(), 'the open time is over');
   }
 
   #open(now: number, reason: string): void {
-    if (this.#state === 'closed' && now - this.#closedAt >= this.#settings.windowMs) this.#openings = 0;
-    const openMs = this.#nextOpenMs();
-    this.#openings++;
-    this.#openUntil = now + openMs;
-    this.#moveTo(this.#ensureSwitch().open(), reason, openMs);
+    const past = this.#ensurePast();
+    if (this.#state === 'closed' && now - past.closedAt >= this.#settings.windowMs) past.openings = 0;
+    const openMs = this.#nextOpenMs(past.openings);
+    past.openings++;
+    past.openUntil = now + openMs;
+    this.#moveTo(past.organ.open(), reason, openMs);
   }
 
   #close(reason: string, now: number): void {
-    this.#closedAt = now;
-    this.#hold = undefined;
-    this.#moveTo(this.#ensureSwitch().close(), reason);
+    const past = this.#ensurePast();
+    past.closedAt = now;
+    past.hold = undefined;
+    this.#moveTo(past.organ.close(), reason);
     this.#window.clear();
   }
 
@@ -285,13 +305,14 @@ export class CircuitBreaker implements BreakerControl {
         { policy: this.host.name },
       );
     const hold: Hold = { reason, author, until: this.host.clock.monotonic() + ttlMs };
-    this.#hold = hold;
-    if (state === 'isolated') this.#ensureSwitch().open();
-    else this.#ensureSwitch().close();
+    const past = this.#ensurePast();
+    past.hold = hold;
+    if (state === 'isolated') past.organ.open();
+    else past.organ.close();
     this.#moveTo(state, author === undefined ? reason : `${reason} (${author})`);
     return {
       [Symbol.dispose]: () => {
-        if (this.#hold === hold) this.release();
+        if (past.hold === hold) this.release();
       },
     };
   }
@@ -299,23 +320,30 @@ export class CircuitBreaker implements BreakerControl {
   #moveTo(to: BreakerState, reason: string, openMs?: number): void {
     const from = this.#state;
     this.#state = to;
-    this.#generation = ++this.#lastTicket;
-    this.#probes = undefined;
-    this.#probeSuccesses = 0;
+    this.#renew(this.#past);
     const { calls, failures } = this.#window;
     this.host.onTransition(this, { from, to, reason, calls, failures, ...(openMs !== undefined && { openMs }) });
   }
 
   /** `openMs`, doubled with each opening in a row, spread so that many instances do not probe at once. */
-  #nextOpenMs(): number {
+  #nextOpenMs(openings: number): number {
     const { openMs, maxOpenMs, openJitterRatio } = this.#settings;
-    const base = Math.min(maxOpenMs, openMs * 2 ** this.#openings);
+    const base = Math.min(maxOpenMs, openMs * 2 ** openings);
     return Math.min(maxOpenMs, base * (1 + openJitterRatio * (2 * this.host.ids.random() - 1)));
   }
 
-  /** opossum's part is made when it is first needed: most breakers never fail, and it is five times their size. */
-  #ensureSwitch(): OpossumSwitch {
-    return (this.#switch ??= new OpossumSwitch(this.host.name, () => this.#window));
+  /** From here on no permit given before counts any more. */
+  #renew(past: Past | undefined): void {
+    if (!past) this.#generation++;
+    else {
+      this.#generation = ++past.lastTicket;
+      past.probes = undefined;
+      past.probeSuccesses = 0;
+    }
+  }
+
+  #ensurePast(): Past {
+    return (this.#past ??= new Past(new OpossumSwitch(this.host.name, () => this.#window), this.#generation));
   }
 }
 

@@ -28,15 +28,20 @@ interface ObserverEngine {
 
 type PolicyEventName = Extract<keyof MeshEventMap, `call.${string}` | `policy.${string}` | `breaker.${string}`>;
 
+/** What only a policy has to which something else happened than success. */
+class Rest {
+  readonly others: Partial<Record<Outcome, Counter>> = {};
+  readonly ring: PolicyEvent[] = [];
+  rejections = 0;
+  nextRejectionAt = 0;
+}
+
 /** Tells the outside what one policy does: bound metric handles for every call, events for what is rare. */
 export class PolicyObserver {
   // Bound when they first count something: most policies only ever succeed.
   #successes: Counter | undefined;
   #durations: Histogram | undefined;
-  #others: Partial<Record<Outcome, Counter>> | undefined;
-  #ring: PolicyEvent[] | undefined;
-  #rejections = 0;
-  #nextRejectionAt = 0;
+  #rest: Rest | undefined;
 
   constructor(
     private readonly policy: string,
@@ -46,7 +51,7 @@ export class PolicyObserver {
   count(outcome: Outcome): void {
     const { calls } = this.engine.metrics;
     if (outcome === 'success') (this.#successes ??= calls.with({ policy: this.policy, outcome })).inc();
-    else ((this.#others ??= {})[outcome] ??= calls.with({ policy: this.policy, outcome })).inc();
+    else (this.#ensureRest().others[outcome] ??= calls.with({ policy: this.policy, outcome })).inc();
   }
 
   /** Only functions that ran have a duration: refusals would hide a slow callee behind their zeros. */
@@ -68,16 +73,17 @@ export class PolicyObserver {
 
   /** Tells of refused calls once a second, not once a call. */
   rejected(outcome: Outcome, key: string | undefined, now: number): void {
-    this.#rejections++;
-    if (now < this.#nextRejectionAt) return;
-    this.#nextRejectionAt = now + REJECTION_SAMPLE_MS;
-    const count = this.#rejections;
-    this.#rejections = 0;
+    const rest = this.#ensureRest();
+    rest.rejections++;
+    if (now < rest.nextRejectionAt) return;
+    rest.nextRejectionAt = now + REJECTION_SAMPLE_MS;
+    const count = rest.rejections;
+    rest.rejections = 0;
     this.emit('call.rejected', { policy: this.policy, outcome, count, ...(key !== undefined && { key }) });
   }
 
   emit<N extends PolicyEventName>(name: N, event: MeshEventMap[N]): void {
-    const ring = (this.#ring ??= []);
+    const { ring } = this.#ensureRest();
     if (ring.length === EVENT_RING_SIZE) ring.shift();
     ring.push({ at: this.engine.clock.now(), name, event });
     this.engine.events.emit(name, event);
@@ -85,6 +91,10 @@ export class PolicyObserver {
 
   /** The last hundred events, oldest first. */
   get recent(): readonly PolicyEvent[] {
-    return [...(this.#ring ?? [])];
+    return [...(this.#rest?.ring ?? [])];
+  }
+
+  #ensureRest(): Rest {
+    return (this.#rest ??= new Rest());
   }
 }

@@ -25,10 +25,6 @@ const NO_PREDICATES: PolicyPredicates = {};
  */
 export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
   readonly observer: PolicyObserver;
-  timeoutMs = Infinity;
-  totalTimeoutMs = Infinity;
-  retry: RetrySettings | false = false;
-  hedge: HedgeSettings | false = false;
   rateLimit: TokenBucket | undefined;
   bulkhead: Bulkhead | undefined;
   breakers: KeyedBreakers | undefined;
@@ -37,6 +33,8 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
   /** Whether a breaker of it has ever left `closed`. */
   hasTransitioned = false;
   #predicates: PolicyPredicates = NO_PREDICATES;
+  // One object for all policies of a pattern.
+  #settings!: PolicySettings;
 
   constructor(
     readonly name: string,
@@ -67,6 +65,22 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
   /** The same client with its asynchronous methods going through this policy. */
   wrap<T extends object>(client: T, options?: WrapOptions<T>): T {
     return wrapClient(this, client, options);
+  }
+
+  get timeoutMs(): number {
+    return this.#settings.timeoutMs || Infinity;
+  }
+
+  get totalTimeoutMs(): number {
+    return this.#settings.totalTimeoutMs || Infinity;
+  }
+
+  get retry(): RetrySettings | false {
+    return this.#settings.retry;
+  }
+
+  get hedge(): HedgeSettings | false {
+    return this.#settings.hedge;
   }
 
   get clock(): ResilienceEngine['clock'] {
@@ -164,11 +178,8 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
   /** Takes new options over; running calls finish with the old ones. */
   configure(settings: PolicySettings): void {
     const now = this.engine.clock.monotonic();
-    const { timeoutMs, totalTimeoutMs, retry, rateLimit, bulkhead, circuitBreaker, hedge } = settings;
-    this.timeoutMs = timeoutMs === false ? Infinity : timeoutMs;
-    this.totalTimeoutMs = totalTimeoutMs === false ? Infinity : totalTimeoutMs;
-    this.retry = retry;
-    this.hedge = hedge;
+    const { retry, rateLimit, bulkhead, circuitBreaker, hedge } = settings;
+    this.#settings = settings;
 
     if (rateLimit === false) this.rateLimit = undefined;
     else if (this.rateLimit) this.rateLimit.configure(rateLimit, now);
