@@ -6,7 +6,8 @@ import { SystemIds } from '../core/ids.js';
 import { fixedOptions } from '../core/live-options.js';
 import { MeshEvents } from '../core/mesh.events.js';
 import { ServiceInfo } from '../core/service-info.js';
-import { brokerConformance, type BrokerUnderTest } from '../testing/broker.conformance.js';
+import { brokerConformance } from '../testing/broker.conformance.js';
+import type { BrokerUnderTest } from '../testing/broker-under-test.js';
 import { brokerOptionsSchema } from './broker.options.js';
 import { InProcessBroker } from './in-process.broker.js';
 

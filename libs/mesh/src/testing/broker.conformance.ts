@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
-import type { Message, MessageBroker, MessageServer, RequestMessage } from '../core/broker.port.js';
-import { SystemClock } from '../core/clock.js';
+import type { Message, RequestMessage } from '../core/broker.port.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
 import { isMeshError, MeshError } from '../core/mesh.error.js';
-
-/** One broker of the kind under test, connected and consuming. */
-export interface BrokerUnderTest {
-  readonly broker: MessageBroker & MessageServer;
-  /** How many messages a stuck subscription may pile up before `publish` is refused; absent where the server keeps them. */
-  readonly maxQueued?: number;
-  close(): Promise<void> | void;
-}
+import {
+  clock,
+  eventually,
+  never,
+  rejectsWith,
+  type BrokerFeature,
+  type BrokerUnderTest,
+  type Rule,
+} from './broker-under-test.js';
+import { durableRules } from './durable-broker.conformance.js';
+import { instanceRules } from './instances.conformance.js';
+import { restartRules } from './restart.conformance.js';
 
 /** One rule that every broker keeps. Give `name` and `run` to the test runner of your choice. */
 export interface ConformanceCase {
@@ -18,10 +21,11 @@ export interface ConformanceCase {
   run(): Promise<void>;
 }
 
-type Rule = (subject: BrokerUnderTest) => Promise<void>;
-
-const clock = new SystemClock();
-const never = (): Promise<never> => new Promise(() => undefined);
+const featureRules: Readonly<Record<BrokerFeature, Readonly<Record<string, Rule>>>> = {
+  instances: instanceRules,
+  durable: durableRules,
+  restart: restartRules,
+};
 
 const rules: Readonly<Record<string, Rule>> = {
   'answers requests at every concurrency, and none hangs': async ({ broker }) => {
@@ -33,9 +37,10 @@ const rules: Readonly<Record<string, Rule>> = {
     }
   },
 
-  'carries every kind of payload, and nothing is a value': async ({ broker }) => {
+  'carries every kind of payload, and nothing is a value': async ({ broker, maxPayloadBytes = 1024 * 1024 }) => {
     broker.serve('conformance.echo', (payload: unknown) => payload);
-    const payloads = [null, 0, false, '', 'žluťoučký 🐎', [1, [2]], { a: { b: null } }, 'x'.repeat(1024 * 1024)];
+    const large = 'x'.repeat(maxPayloadBytes);
+    const payloads = [null, 0, false, '', 'žluťoučký 🐎', [1, [2]], { a: { b: null } }, Buffer.from([0, 255]), large];
     for (const payload of payloads) assert.deepEqual(await broker.request('conformance.echo', payload), payload);
     assert.equal(await broker.request('conformance.echo'), undefined);
   },
@@ -107,6 +112,37 @@ const rules: Readonly<Record<string, Rule>> = {
       { id, topic, payload, headers: { tenant: headers['tenant'] }, attempt },
       { id: 'm-1', topic: 'conformance.topic', payload: { n: 1 }, headers: { tenant: 'a' }, attempt: 1 },
     );
+  },
+
+  'waits until a pattern is served': async ({ broker }) => {
+    const served = broker.waitFor(['conformance.late'], { timeoutMs: 5_000 });
+    await clock.sleep(30);
+    broker.serve('conformance.late', () => 1);
+    await served;
+    await rejectsWith(broker.waitFor(['conformance.never'], { timeoutMs: 50 }), 'MESH_REQUEST_TIMEOUT');
+  },
+
+  'handles a message id once where that is asked for, and again after a failure': async ({ broker }) => {
+    const attempts: string[] = [];
+    const handler = (_payload: unknown, { id, attempt }: Message): void => {
+      attempts.push(`${id} ${attempt}`);
+      if (id === 'm-2' && attempt === 1) throw new Error('not yet');
+    };
+    await broker.subscribe('conformance.once', handler, { name: 'once', dedupe: true, backoffMs: [5] });
+    for (const id of ['m-1', 'm-1', 'm-2']) {
+      await broker.publish('conformance.once', 1, { id });
+      await clock.sleep(20);
+    }
+    await eventually(() => attempts.length === 3, 'a message is missing');
+    assert.deepEqual(attempts, ['m-1 1', 'm-2 1', 'm-2 2']);
+  },
+
+  'refuses payloads that do not fit a schema, on either side': async ({ broker }) => {
+    broker.serve('conformance.schema', (n: number) => n * 2, { schema: wholeNumber });
+    assert.equal(await broker.request('conformance.schema', '21'), 42);
+    await rejectsWith(broker.request('conformance.schema', 'x'), 'MESH_PAYLOAD_INVALID');
+    await rejectsWith(broker.request('conformance.schema', 'x', { schema: wholeNumber }), 'MESH_PAYLOAD_INVALID');
+    await rejectsWith(broker.publish('conformance.schema', 'x', { schema: wholeNumber }), 'MESH_PAYLOAD_INVALID');
   },
 
   'gives each message to one member of a group': async ({ broker }) => {
@@ -223,14 +259,18 @@ const rules: Readonly<Record<string, Rule>> = {
 };
 
 /**
- * What every broker must do, ours and a user's own. `create` is called once for each case.
+ * What every broker must do, ours and a user's own, and what those must that have what is named in `features`. `create` is
+ * called once for each case.
  *
  * Runs under any test runner: `for (const { name, run } of brokerConformance(create)) it(name, run);`
  */
 export function brokerConformance(
   create: () => Promise<BrokerUnderTest> | BrokerUnderTest,
+  features: readonly BrokerFeature[] = [],
 ): readonly ConformanceCase[] {
-  return Object.entries(rules).map(([name, rule]) => ({
+  const applicable = { ...rules };
+  for (const feature of features) Object.assign(applicable, featureRules[feature]);
+  return Object.entries(applicable).map(([name, rule]) => ({
     name,
     run: async () => {
       const subject = await create();
@@ -243,17 +283,12 @@ export function brokerConformance(
   }));
 }
 
-async function rejectsWith(promise: Promise<unknown>, code: string): Promise<void> {
-  await assert.rejects(promise, (error) => {
-    assert.ok(isMeshError(error, code), `expected ${code}, got ${String(error)}`);
-    return true;
-  });
-}
-
-async function eventually(condition: () => boolean, otherwise: string): Promise<void> {
-  const giveUpAt = clock.monotonic() + 5_000;
-  while (!condition()) {
-    if (clock.monotonic() > giveUpAt) assert.fail(otherwise);
-    await clock.sleep(2);
-  }
-}
+/** Any Standard Schema; this one takes digits and gives a number. */
+const wholeNumber = {
+  '~standard': {
+    version: 1,
+    vendor: 'conformance',
+    validate: (value: unknown) =>
+      Number.isInteger(Number(value)) ? { value: Number(value) } : { issues: [{ message: 'must be a whole number' }] },
+  },
+} as const;

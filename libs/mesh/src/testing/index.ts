@@ -1,2 +1,3 @@
 export { VirtualClock } from './virtual-clock.js';
-export { brokerConformance, type BrokerUnderTest, type ConformanceCase } from './broker.conformance.js';
+export type { BrokerFeature, BrokerUnderTest } from './broker-under-test.js';
+export { brokerConformance, type ConformanceCase } from './broker.conformance.js';

@@ -38,6 +38,7 @@ const LONGEST_RECONNECT_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 2_000;
 const CLOSE_MS = 2_000;
 const NO_RESPONDERS = 503;
+const ROOM_FOR_HEADERS = 8_192;
 
 interface DriverParts {
   readonly clock: Clock;
@@ -66,7 +67,8 @@ export class NatsDriver implements TransportDriver {
   #host: DriverHost | undefined;
   #inbox = '';
   #flushing: Promise<void> | undefined;
-  #reconnects = 0;
+  /** Of the clock's `monotonic()`; `undefined` while connected. */
+  #awaySince: number | undefined;
   #stopping = false;
 
   constructor(options: NatsBrokerOptions, parts: DriverParts) {
@@ -143,7 +145,7 @@ export class NatsDriver implements TransportDriver {
     this.#open = undefined;
     if (!connection || connection.isClosed()) return;
     // A hung server answers no flush: what was written stays written, and the socket is closed.
-    await this.#atMost(CLOSE_MS, connection.flush());
+    if (this.#awaySince === undefined) await this.#atMost(CLOSE_MS, connection.flush());
     await connection.close();
   }
 
@@ -185,20 +187,23 @@ export class NatsDriver implements TransportDriver {
     };
   }
 
-  /** Doubles from attempt to attempt, jittered, so that a fleet does not come back as one. */
+  /** Grows with the time without a connection, jittered, so that a fleet does not come back as one. */
   #pauseMs(): number {
-    const limit = Math.min(FIRST_RECONNECT_MS * 2 ** this.#reconnects++, LONGEST_RECONNECT_MS);
+    const now = this.#parts.clock.monotonic();
+    this.#awaySince ??= now;
+    const limit = Math.min(Math.max(FIRST_RECONNECT_MS, (now - this.#awaySince) / 2), LONGEST_RECONNECT_MS);
     return Math.round(limit * (0.5 + this.#parts.ids.random() / 2));
   }
 
   async #watch(connection: NatsConnection, streams: JetStream, host: DriverHost): Promise<void> {
-    this.#reconnects = 0;
+    this.#awaySince = undefined;
     for await (const status of connection.status()) {
       if (status.type === 'disconnect') {
+        this.#awaySince = this.#parts.clock.monotonic();
         streams.onDisconnected();
         host.onDisconnected(`${status.server} closed it`);
       } else if (status.type === 'reconnect') {
-        this.#reconnects = 0;
+        this.#awaySince = undefined;
         streams.onReconnected();
         host.onConnected();
       } else if (status.type === 'error') host.onFailure('the connection', status.error);
@@ -247,7 +252,8 @@ export class NatsDriver implements TransportDriver {
 
   #send(subject: string, body: WireBody, options: { readonly headers: MsgHdrs; readonly reply?: string }): void {
     this.#assertSize(body);
-    this.#opened.connection.publish(subject, body.data, options);
+    const { connection } = this.#opened;
+    connection.publish(subject, body.data, options);
   }
 
   /** The server has everything written so far. One question serves all who ask in the same turn. */
@@ -266,10 +272,13 @@ export class NatsDriver implements TransportDriver {
     return sent;
   }
 
+  /** Headers count as well, and their size shows only when they are written: a little room is left for them. */
   #assertSize({ data }: WireBody): void {
-    const limit = this.#open?.connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
+    const limit = (this.#open?.connection.info?.max_payload ?? Number.POSITIVE_INFINITY) - ROOM_FOR_HEADERS;
     if (data.length > limit)
-      throw new PayloadError(`A payload has ${data.length} bytes; this NATS server takes ${limit}. Send a reference.`);
+      throw new PayloadError(
+        `A payload has ${data.length} bytes; this NATS server takes ${limit}. Send a reference to it, or raise max_payload.`,
+      );
   }
 
   async #atMost(limitMs: number, work: Promise<void>): Promise<void> {

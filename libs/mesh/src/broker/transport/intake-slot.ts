@@ -34,6 +34,8 @@ export class IntakeSlot {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    // At once where it can be: what is published from now on is not for it.
+    if (this.#intake) return this.#intake.stop();
     const intake = await this.#opening?.catch(() => undefined);
     await intake?.stop();
   }

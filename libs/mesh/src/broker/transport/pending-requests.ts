@@ -53,7 +53,7 @@ export class PendingRequests {
     this.#options = options;
     this.#parts = parts;
     this.#timeouts = new TimeoutList(parts.clock);
-    this.#idPrefix = `${parts.ids.next()}.`;
+    this.#idPrefix = `${parts.ids.next()}-`;
   }
 
   get inFlight(): number {

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import type { MessageBroker, MessageServer } from '../core/broker.port.js';
+import { SystemClock } from '../core/clock.js';
+import { isMeshError } from '../core/mesh.error.js';
+
+/** One broker of the kind under test, connected and consuming. */
+export interface BrokerUnderTest {
+  readonly broker: MessageBroker & MessageServer;
+  /** How many messages a stuck subscription may pile up before `publish` is refused; absent where the server keeps them. */
+  readonly maxQueued?: number;
+  /** The largest payload that must pass. @default 1 MiB of text */
+  readonly maxPayloadBytes?: number;
+  /** Another instance of the same service. Closed by `close`, like the first. */
+  another?(): Promise<MessageBroker & MessageServer>;
+  /** The server behind it, which a test may kill and start again over what it stored. */
+  readonly server?: { kill(): Promise<void>; start(): Promise<void> };
+  close(): Promise<void> | void;
+}
+
+/**
+ * What a broker may have beyond the basics. `instances`: several share a server (`another`). `durable`: it stores messages.
+ * `restart`: its server can be killed and started again (`server`).
+ */
+export type BrokerFeature = 'instances' | 'durable' | 'restart';
+
+export type Rule = (subject: BrokerUnderTest) => Promise<void>;
+
+export const clock = new SystemClock();
+export const never = (): Promise<never> => new Promise(() => undefined);
+
+export async function rejectsWith(promise: Promise<unknown>, code: string): Promise<void> {
+  await assert.rejects(promise, (error) => {
+    assert.ok(isMeshError(error, code), `expected ${code}, got ${String(error)}`);
+    return true;
+  });
+}
+
+export async function eventually(condition: () => boolean, otherwise: string, withinMs = 5_000): Promise<void> {
+  const giveUpAt = clock.monotonic() + withinMs;
+  while (!condition()) {
+    if (clock.monotonic() > giveUpAt) assert.fail(otherwise);
+    await clock.sleep(2);
+  }
+}
+
+/** 0 … count-1, sorted as numbers: what must have arrived. */
+export function numbers(count: number): number[] {
+  return Array.from({ length: count }, (_, n) => n);
+}
+
+export function sorted(got: readonly unknown[]): number[] {
+  return got.map(Number).sort((a, b) => a - b);
+}

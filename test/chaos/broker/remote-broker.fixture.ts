@@ -1,0 +1,41 @@
+import type { z } from 'zod';
+import { createBroker } from '../../../libs/mesh/src/broker/create-broker.js';
+import { brokerOptionsSchema } from '../../../libs/mesh/src/broker/broker.options.js';
+import type { TransportBroker } from '../../../libs/mesh/src/broker/transport/transport.broker.js';
+import { CallContexts } from '../../../libs/mesh/src/core/call-context.js';
+import { SystemClock } from '../../../libs/mesh/src/core/clock.js';
+import { SystemIds } from '../../../libs/mesh/src/core/ids.js';
+import { fixedOptions } from '../../../libs/mesh/src/core/live-options.js';
+import { type MeshEventName, MeshEvents } from '../../../libs/mesh/src/core/mesh.events.js';
+import { ServiceInfo } from '../../../libs/mesh/src/core/service-info.js';
+import { RecordingMetrics } from '../../broker/recording-metrics.fixture.js';
+
+export interface RemoteBroker {
+  readonly broker: TransportBroker;
+  readonly contexts: CallContexts;
+  readonly metrics: RecordingMetrics;
+  /** What the broker told, for the message of a failed expectation. */
+  readonly told: { readonly name: MeshEventName; readonly event: unknown }[];
+}
+
+let instances = 0;
+
+/** A broker as an instance of the service `shop` has it, over a real server, connected and consuming. */
+export async function remoteBroker(options: z.input<typeof brokerOptionsSchema>): Promise<RemoteBroker> {
+  const events = new MeshEvents();
+  const told: { name: MeshEventName; event: unknown }[] = [];
+  events.onAny((name, event) => void told.push({ name, event }));
+  const contexts = new CallContexts();
+  const metrics = new RecordingMetrics();
+  const broker = createBroker(fixedOptions(brokerOptionsSchema.parse(options)), {
+    clock: new SystemClock(),
+    ids: new SystemIds(),
+    events,
+    metrics,
+    contexts,
+    service: new ServiceInfo('shop', `shop-${++instances}`),
+  }) as TransportBroker;
+  await broker.start({ signal: AbortSignal.timeout(10_000) });
+  broker.startConsuming();
+  return { broker, contexts, metrics, told };
+}
