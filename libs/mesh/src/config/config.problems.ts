@@ -70,7 +70,8 @@ export class ProblemReport {
 
   #rule(issue: Issue, value: unknown, schemas: readonly ConfigSchema[]): string {
     const isDefault = issue.message === this.#defaultMessage({ ...issue, input: value } as z.core.$ZodRawIssue);
-    if (!isDefault) return issue.message;
+    // More follows it in the line: received, nearest, source.
+    if (!isDefault) return issue.message.replace(/\.$/, '');
     if (value === undefined && issue.code !== 'custom') return `is required: ${expectation(issue)}${withKeys(schemas)}`;
     if (issue.code === 'custom') {
       const description = schemas.map((schema) => metaOf(schema).description).find((text) => text !== undefined);
