@@ -43,6 +43,7 @@ import { metricsRoute } from './metrics/metrics.route.js';
 import { ProcessMetrics } from './metrics/process.metrics.js';
 import { exposeServiceInfo } from './metrics/service.metrics.js';
 import { traceBroker } from './ops/broker.tracing.js';
+import { OperatorDrain } from './ops/operator-drain.js';
 import { OpsListener } from './ops/ops.listener.js';
 import { isOpsEnabled, OpsRoom } from './ops/ops.room.js';
 import { Tracing } from './ops/traced-work.js';
@@ -235,12 +236,16 @@ export class MeshAssembly {
     const sink = this.#get(LogSink);
     const logLevel =
       sink instanceof PinoLog ? new TemporaryLogLevel(config.section('logging'), sink.pino, clock) : undefined;
+    const health = this.#get(HealthAggregator);
+    const drain = new OperatorDrain();
+    health.addSource('ops', drain);
     const control = new RoomsControl({
       service: this.#get(ServiceInfo),
       config,
       lifecycle: this.#get(MeshLifecycle),
       breakers: this.#get(CircuitBreakerManager),
-      health: this.#get(HealthAggregator),
+      health,
+      drain,
       ...(logLevel && { logLevel }),
     });
     const events = this.#get(MeshEvents);

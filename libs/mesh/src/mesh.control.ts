@@ -17,6 +17,7 @@ import type { HealthAggregator } from './health/health.aggregator.js';
 import type { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
 import type { MeshConfig } from './mesh.options.js';
 import type { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
+import type { OperatorDrain } from './ops/operator-drain.js';
 import { OpsConflictError } from './ops/ops.errors.js';
 import type { TemporaryLogLevel } from './ops/temporary-log-level.js';
 
@@ -26,6 +27,7 @@ export interface MeshControlParts {
   readonly lifecycle: MeshLifecycle;
   readonly breakers: CircuitBreakerManager;
   readonly health: HealthAggregator;
+  readonly drain: OperatorDrain;
   /** Absent when the lines are not written by the mesh's own logger. */
   readonly logLevel?: TemporaryLogLevel;
 }
@@ -120,8 +122,8 @@ export class RoomsControl extends MeshControl {
   override setReadiness(
     readiness: { readonly ready: true } | { readonly ready: false; readonly reason: string },
   ): void {
-    if (readiness.ready) this.parts.health.setReady();
-    else this.parts.health.setUnready(readiness.reason);
+    if (readiness.ready) this.parts.drain.end();
+    else this.parts.drain.begin(readiness.reason);
   }
 
   get #logLevel(): TemporaryLogLevel {

@@ -174,6 +174,20 @@ describe.each(['Express', 'Fastify'] as const)("the operators' endpoints on %s",
     expect((await fetch(`${url}/health/ready`)).status).toBe(200);
   });
 
+  it('keeps apart what the operator and what the application says about its readiness', async () => {
+    const { post, mesh } = await start(platform);
+    await post('/mesh/drain', { reason: 'canary looks bad' });
+    mesh.health.setReady();
+    expect(mesh.health.snapshot('ready')).toMatchObject({
+      status: 'down',
+      entries: { 'ops:drain': { reason: 'canary looks bad' } },
+    });
+    mesh.health.setUnready('warming up');
+    expect((await post('/mesh/undrain')).json.ready).toBe(false);
+    mesh.health.setReady();
+    expect(mesh.health.snapshot('ready').status).toBe('up');
+  });
+
   it('shows the latest events, newer ones on request', async () => {
     const { post, get } = await start(platform);
     const { lastId } = (await get('/mesh/events')).json;

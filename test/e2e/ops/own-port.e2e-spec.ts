@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { MeshModule, type MeshOptions, ServiceMesh } from 'nestjs-mesh';
 import { afterEach, describe, expect, it } from 'vitest';
-import { client, platforms, WRITE } from './ops-app.js';
+import { client, platforms, READ, WRITE } from './ops-app.js';
 
 const quiet = { service: { name: 'orders' }, logging: { level: 'silent' } } as const;
 const running: INestApplicationContext[] = [];
@@ -81,6 +81,18 @@ describe('a port of their own', () => {
     await context.init();
     const own = `http://127.0.0.1:${await listening}`;
     expect([await status(`${own}/health/ready`), await status(`${own}/mesh/components`)]).toEqual([200, 200]);
+  });
+
+  it('is set up by the environment alone', async () => {
+    const environment = { MESH_OPS__PORT: '0', MESH_OPS__ENABLED: 'true', MESH_OPS__TOKENS__READ: READ };
+    Object.assign(process.env, environment);
+    try {
+      const { own } = await start('Express', {});
+      expect((await client(own).get('/mesh', { authorization: `Bearer ${READ}` })).status).toBe(200);
+      expect((await client(own).get('/mesh', { authorization: '' })).status).toBe(401);
+    } finally {
+      for (const name of Object.keys(environment)) delete process.env[name];
+    }
   });
 
   it('fails the start with its number when it is taken', async () => {

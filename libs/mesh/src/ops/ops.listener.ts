@@ -34,9 +34,14 @@ export class OpsListener implements MeshComponent {
       this.#server.once('error', onError);
       this.#server.listen({ port, host }, () => {
         this.#server.off('error', onError);
+        this.#server.on('error', ({ message }) =>
+          this.#events.emit('lifecycle.warning', { message: `ops.port: ${message}` }),
+        );
         resolve();
       });
     });
+    // Called off meanwhile: nobody will stop what has not started.
+    if (signal.aborted) await this.stop();
     signal.throwIfAborted();
     this.#events.emit('ops.listening', { host, port: (this.#server.address() as AddressInfo).port });
   }
