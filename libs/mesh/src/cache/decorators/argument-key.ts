@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 
 /** Longer keys go in as a SHA-256 digest. */
 const MAX_PLAIN_LENGTH = 200;
@@ -47,7 +48,7 @@ function encodeObject(value: object, place: string, path: readonly object[]): st
   if (prototype === Object.prototype) return `{${encodeProperties(value, place, inner)}}`;
   if (prototype === null) return `N{${encodeProperties(value, place, inner)}}`;
   if (Array.isArray(value) && prototype === Array.prototype) return encodeArray(value, place, inner);
-  const binary = encodeBinary(value, prototype);
+  const binary = encodeBinary(value, prototype, place);
   if (binary !== undefined) return binary;
 
   const [builtIn, text] = encodeBuiltIn(value, prototype, place, inner);
@@ -85,15 +86,29 @@ function encodeArray(value: readonly unknown[], place: string, path: readonly ob
   return text;
 }
 
-function encodeBinary(value: object, prototype: unknown): string | undefined {
-  const view =
-    value instanceof ArrayBuffer && prototype === ArrayBuffer.prototype
-      ? new Uint8Array(value)
-      : ArrayBuffer.isView(value)
-        ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
-        : undefined;
-  if (!view) return undefined;
-  return `B${nameOf(prototype)}:${Buffer.from(view.buffer, view.byteOffset, view.byteLength).toString('base64')};`;
+type BinaryType = new (bytes: ArrayBuffer) => ArrayBufferView;
+
+/** The types whose whole data are their bytes, by prototype: a class that extends one of them may hold more. */
+const VIEWS: ReadonlyMap<unknown, BinaryType> = new Map<unknown, BinaryType>(
+  [
+    DataView, Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array,
+    Float64Array, BigInt64Array, BigUint64Array,
+  ].map((type) => [type.prototype, type]),
+); // prettier-ignore
+
+function encodeBinary(value: object, prototype: unknown, place: string): string | undefined {
+  const View = VIEWS.get(prototype);
+  const isBuffer = prototype === Buffer.prototype;
+  if (!View && !isBuffer && prototype !== ArrayBuffer.prototype) return undefined;
+  const bytes = ArrayBuffer.isView(value)
+    ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+    : Buffer.from(value as ArrayBuffer);
+  const name = View?.name ?? (isBuffer ? 'Buffer' : 'ArrayBuffer');
+  const copy = new Uint8Array(bytes).buffer;
+  const pure = View ? new View(copy) : isBuffer ? Buffer.from(copy) : copy;
+  // Listing the own keys of a large array would cost a hundred times its encoding.
+  if (!isDeepStrictEqual(value, pure)) throw new UnkeyableError(`${place} is a ${name} with properties of its own`);
+  return `B${name}:${bytes.toString('base64')};`;
 }
 
 /** The type's name, and the text where it is one of the built-in types that hold nothing but their data. */
@@ -105,7 +120,7 @@ function encodeBuiltIn(
 ): readonly [string | undefined, string | undefined] {
   const items = (list: Iterable<unknown>): string => [...list].map((item) => encode(item, place, path)).join('');
   if (value instanceof Date && prototype === Date.prototype) return ['Date', `D${value.getTime()};`];
-  if (value instanceof URL && prototype === URL.prototype) return [undefined, `U${encode(value.href, place, path)}`];
+  if (value instanceof URL && prototype === URL.prototype) return ['URL', `U${encode(value.href, place, path)}`];
   if (value instanceof Map && prototype === Map.prototype) return ['Map', `M${value.size}:${items([...value].flat())}`];
   if (value instanceof Set && prototype === Set.prototype) return ['Set', `S${value.size}:${items(value)}`];
   return [undefined, undefined];
