@@ -18,17 +18,15 @@ import type { CacheOptions } from './cache.options.js';
 import type { Invalidation } from './invalidation/invalidation.message.js';
 import { checkedName } from './load-context.js';
 import type { MemoryPartition, MemoryTier } from './memory-tier.js';
-import { NamespaceStore } from './namespace-store.js';
+import { NamespaceStore, type PeerCollaborators } from './namespace-store.js';
 import type { SharedCollaborators } from './second-tier/shared-namespace.js';
 
 /** What all namespaces of one cache share. */
-export interface CacheCore extends LoaderCollaborators, SharedCollaborators {
+export interface CacheCore extends LoaderCollaborators, SharedCollaborators, PeerCollaborators {
   readonly options: LiveOptions<CacheOptions>;
   readonly metrics: MetricsClient;
   readonly memory: MemoryTier;
   readonly namespaces: Map<string, CacheNamespace>;
-  /** Tells other instances, where there are any. */
-  announce(change: Invalidation): void;
 }
 
 /** One namespace of the cache; the one named "default" is the cache itself. */
@@ -169,6 +167,11 @@ export class CacheNamespace extends CacheClient {
   distrustAll(): void {
     this.#loader.forgetAll();
     this.#store.distrustAll();
+  }
+
+  /** What other instances delete is not heard for the time being. */
+  limitFreshness(maxFreshMs: number): void {
+    this.#store.limitFreshness(maxFreshMs);
   }
 
   override namespace(name: string, defaults?: CacheDefaults): CacheNamespace {

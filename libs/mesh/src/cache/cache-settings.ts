@@ -5,7 +5,11 @@ import { checkedTtl } from './load-context.js';
 
 export type CacheSettings = Required<CacheDefaults>;
 
-/** What one namespace goes by: the call's own options, then the configuration's for it, then the code's, then the cache's. */
+/**
+ * What one namespace goes by, the strongest first: the call's own options, the configuration's for the namespace, the
+ * decorator's, what `namespace()` was given, the cache's. Configuration has to win over code that is compiled in:
+ * otherwise no update would reach a decorated method.
+ */
 export class SettingsResolver {
   constructor(
     private readonly namespace: string,
@@ -22,7 +26,11 @@ export class SettingsResolver {
     const cache = this.options.current;
     const configured = cache.namespaces[this.namespace];
     const pick = <K extends keyof CacheSettings>(key: K): CacheSettings[K] =>
-      (call?.[key] ?? configured?.[key] ?? this.defaults?.[key] ?? cache[key]) as CacheSettings[K];
+      (call?.[key] ??
+        configured?.[key] ??
+        call?.defaults?.[key] ??
+        this.defaults?.[key] ??
+        cache[key]) as CacheSettings[K];
     return {
       ttlMs: checkedTtl(pick('ttlMs')),
       graceMs: pick('graceMs'),

@@ -23,6 +23,9 @@ export const SECOND_TIER_DEFAULTS = {
   maxQueuedBytes: 16 * 1_024 * 1_024,
 } as const;
 
+/** How long a start waits for a required second tier, in milliseconds: less than 5 s, so that it has failed by then. */
+export const REQUIRED_TIER_TIMEOUT_MS = 4_500;
+
 /** How long the second tier remembers that a tag was deleted or a namespace cleared; no value lives longer in it. */
 export const MARKER_TTL_MS = 10 * 86_400_000;
 
@@ -41,6 +44,15 @@ export const ROOT_NAMESPACE = 'default';
 /** Invalidations of this many milliseconds, or this many of them, go out as one message. */
 export const BUS_BATCH_MS = 5;
 export const BUS_BATCH_SIZE = 200;
+
+/** How many invalidations wait while one message is on its way; beyond that the others are told that they missed something. */
+export const BUS_MAX_PENDING = 10_000;
+
+/** How long one message may take to leave, in milliseconds. */
+export const BUS_PUBLISH_TIMEOUT_MS = 1_000;
+
+/** How long a value in memory stays fresh while deletions of other instances can't be heard, in milliseconds. */
+export const BUS_AWAY_TTL_MS = 5_000;
 
 /** How often an instance that has sent something repeats where its sequence stands. */
 export const BUS_HEARTBEAT_MS = 5_000;

@@ -30,6 +30,16 @@ export class CacheLoadFailedError extends MeshError {
   }
 }
 
+/** The second tier did not answer at the start, and `cache.secondTier.required` says that there is no start without it. */
+export class SecondTierRequiredError extends MeshError {
+  constructor(waitedMs: number, reason: string) {
+    super(
+      `The second tier of the cache did not answer within ${waitedMs} ms (${reason}), and cache.secondTier.required is set: start it, correct cache.redis.url, or leave "required" out to start without it.`,
+      { code: 'MESH_CACHE_SECOND_TIER_REQUIRED', status: 503, retryable: true, details: { waitedMs } },
+    );
+  }
+}
+
 /** A call of the cache makes no sense: an empty key, a ttl of 0, `notModified()` with nothing to keep. */
 export class CacheUsageError extends MeshError {
   constructor(message: string) {

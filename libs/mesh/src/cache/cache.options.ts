@@ -51,6 +51,12 @@ const secondTierSchema = z.strictObject({
     .default(S.maxQueuedBytes)
     .describe('How many bytes of writes wait for the second tier at most (at least 1024).')
     .meta({ update: 'live' }),
+  required: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether the application starts only if the second tier answers within 4500 ms; afterwards nothing differs.',
+    ),
   prefix: z
     .string()
     .regex(/^[^:\s]+$/, 'no colon and no space')
@@ -156,6 +162,10 @@ export const cacheSchema = z
   .refine(({ redis, store }) => !(redis && store), {
     error: 'there is one second tier: give redis or store',
     path: ['store'],
+  })
+  .refine(({ redis, store, secondTier }) => redis || store || !secondTier.required, {
+    error: 'there is no second tier to require: give redis or store',
+    path: ['secondTier', 'required'],
   });
 
 export type CacheOptions = z.infer<typeof cacheSchema>;

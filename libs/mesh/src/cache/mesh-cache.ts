@@ -12,7 +12,8 @@ import type { Gauge, MetricsClient } from '../core/metrics.port.js';
 import type { PolicyRunner } from '../core/policy.port.js';
 import type { ServiceInfo } from '../core/service-info.js';
 import { type CacheCore, CacheNamespace } from './cache-namespace.js';
-import { ROOT_NAMESPACE, SWEEP_BATCH } from './cache.constants.js';
+import { BUS_AWAY_TTL_MS, REQUIRED_TIER_TIMEOUT_MS, ROOT_NAMESPACE, SWEEP_BATCH } from './cache.constants.js';
+import { SecondTierRequiredError } from './cache.errors.js';
 import type { CacheOptions } from './cache.options.js';
 import { InvalidationBus } from './invalidation/invalidation-bus.js';
 import { LogicalClock } from './logical-clock.js';
@@ -21,7 +22,7 @@ import { taggedJson } from './second-tier/cache-codec.js';
 import { ConnectedStore } from './second-tier/connected.store.js';
 import { KeyvSecondTierStore } from './second-tier/keyv.adapter.js';
 import { redisStore } from './second-tier/redis.adapter.js';
-import { SecondTier } from './second-tier/second-tier.js';
+import { reasonOf, SecondTier } from './second-tier/second-tier.js';
 import { SECOND_TIER_POLICY_NAME } from './second-tier/second-tier.policy.js';
 import type { SecondTierStore } from './second-tier/second-tier.store.js';
 
@@ -44,6 +45,7 @@ interface CacheLife {
   renewing: boolean;
   second: SecondTier | undefined;
   bus: InvalidationBus | undefined;
+  maxFreshMs: number;
 }
 
 /** The mesh's cache: bounded memory and, where configured, a second tier that can never hurt a call. */
@@ -57,7 +59,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
   #unsubscribe: readonly (() => void)[] = [];
 
   constructor(options: LiveOptions<CacheOptions>, deps: MeshCacheDependencies) {
-    const life: CacheLife = { renewing: true, second: undefined, bus: undefined };
+    const life: CacheLife = { renewing: true, second: undefined, bus: undefined, maxFreshMs: Infinity };
     const core: CacheCore = {
       options,
       clock: deps.clock,
@@ -70,6 +72,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
       renewing: () => life.renewing,
       secondTier: () => life.second,
       announce: (change) => life.bus?.announce(change),
+      maxFreshMs: () => life.maxFreshMs,
       codec: () => options.current.codec ?? taggedJson,
       keyPrefix: () => {
         const { prefix, schemaVersion } = options.current.secondTier;
@@ -90,10 +93,13 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
     };
   }
 
-  async start(): Promise<void> {
+  /** @throws {SecondTierRequiredError} when `secondTier.required` is set and there is no second tier that answers. */
+  async start(context?: ComponentContext): Promise<void> {
     const { options, memory, metrics } = this.#core;
     // First what may be refused, so that a start that fails leaves nothing behind.
-    const store = await this.#secondTierStore(options.current);
+    const found = await this.#secondTierStore(options.current);
+    const { required } = options.current.secondTier;
+    const store = found && required ? await this.#connected(found, context?.signal) : found;
     const second = store && this.#secondTier(store);
     this.#life.bus = this.#invalidationBus();
     await this.#life.bus?.start();
@@ -129,6 +135,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
     await second?.drain(context?.signal);
     this.#life.second = undefined;
     this.#life.bus = undefined;
+    this.#life.maxFreshMs = Infinity;
     await bus?.stop();
     await second?.close();
   }
@@ -176,8 +183,24 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
     return redis && redisStore(redis, this.#core.ids);
   }
 
+  /** A store that the application does not start without. */
+  async #connected(store: SecondTierStore, signal: AbortSignal | undefined): Promise<ConnectedStore> {
+    const timeIsOver = new AbortController();
+    let reason: unknown = 'no connection';
+    const timer = this.#deps.clock.setTimer(() => timeIsOver.abort(), REQUIRED_TIER_TIMEOUT_MS, { keepAlive: true });
+    try {
+      const until = signal ? AbortSignal.any([signal, timeIsOver.signal]) : timeIsOver.signal;
+      return await ConnectedStore.connect(store, until, (error) => (reason = error));
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new SecondTierRequiredError(REQUIRED_TIER_TIMEOUT_MS, reasonOf(timeIsOver.signal.aborted ? reason : error));
+    } finally {
+      timer.cancel();
+    }
+  }
+
   #invalidationBus(): InvalidationBus | undefined {
-    const { broker, clock, contexts, metrics, ids, service } = this.#deps;
+    const { broker, clock, contexts, events, metrics, ids, service } = this.#deps;
     const { namespaces, keyPrefix, options } = this.#core;
     if (!broker || options.current.invalidation === 'off') return undefined;
     const epoch = ids.next();
@@ -185,6 +208,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
       broker,
       clock,
       contexts,
+      events,
       metrics,
       epoch,
       instance: service?.instance ?? epoch,
@@ -193,6 +217,12 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
       apply: (change) => namespaces.get(change.namespace)?.applyInvalidation(change),
       distrustAll: () => {
         for (const namespace of namespaces.values()) namespace.distrustAll();
+      },
+      onReachable: (isReachable) => {
+        this.#life.maxFreshMs = isReachable ? Infinity : BUS_AWAY_TTL_MS;
+        for (const namespace of namespaces.values())
+          if (isReachable) namespace.distrustAll();
+          else namespace.limitFreshness(BUS_AWAY_TTL_MS);
       },
     });
   }

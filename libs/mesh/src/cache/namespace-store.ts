@@ -14,6 +14,13 @@ export interface StoreCollaborators {
   readonly stamps: LogicalClock;
 }
 
+/** The other instances, where there are any. */
+export interface PeerCollaborators {
+  announce(change: Invalidation): void;
+  /** How long a value may stay fresh in memory: little while what others delete can't be heard. */
+  maxFreshMs(): number;
+}
+
 /** A value on its way into the cache. */
 export interface Storable {
   readonly value: unknown;
@@ -41,7 +48,7 @@ export class NamespaceStore {
     private readonly namespace: string,
     private readonly partition: MemoryPartition,
     private readonly settings: SettingsResolver,
-    private readonly deps: StoreCollaborators & SharedCollaborators & { announce(change: Invalidation): void },
+    private readonly deps: StoreCollaborators & SharedCollaborators & PeerCollaborators,
   ) {
     this.#shared = new SharedNamespace(namespace, this.markers, deps);
   }
@@ -152,6 +159,16 @@ export class NamespaceStore {
     }
   }
 
+  /** Takes nothing in memory for fresh for longer than that: invalidations are not heard for the time being. */
+  limitFreshness(maxFreshMs: number): void {
+    const until = this.deps.clock.monotonic() + maxFreshMs;
+    for (const entry of this.partition.entries.values()) {
+      entry.freshUntil = Math.min(entry.freshUntil, until);
+      entry.eagerAt = Math.min(entry.eagerAt, until);
+      entry.distrusted = true;
+    }
+  }
+
   /** No load of the key for a while: the last one failed. */
   backOff(key: string): void {
     const entry = this.find(key);
@@ -168,9 +185,11 @@ export class NamespaceStore {
     this.#shared.write(key, { value, bornAt, tags, freshMs, graceMs }, onWritten);
   }
 
-  #keep(key: string, { value, bornAt, tags, freshMs, graceMs, ageMs }: SharedValue): void {
+  #keep(key: string, { value, bornAt, tags, freshMs: mayBeFreshMs, graceMs, ageMs }: SharedValue): void {
     const now = this.deps.clock.monotonic();
     const { eagerRatio } = this.settings.cache;
+    const maxFreshMs = this.deps.maxFreshMs();
+    const freshMs = Math.min(mayBeFreshMs, maxFreshMs);
     const entry = this.partition.set(key, {
       value,
       tags,
@@ -180,7 +199,9 @@ export class NamespaceStore {
       freshUntil: now + freshMs,
       graceMs,
     });
-    if (entry) entry.verifiedAt = this.markers.version;
+    if (!entry) return;
+    entry.verifiedAt = this.markers.version;
+    entry.distrusted = maxFreshMs !== Infinity;
   }
 
   /** Told twice: at once for the others' memories, and again when the second tier can't give them the old value any more. */

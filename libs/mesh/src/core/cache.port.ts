@@ -28,20 +28,26 @@ export interface LoadContext<T = unknown> {
 
 export type CacheFactory<T> = (context: LoadContext<T>) => Promise<T> | T;
 
-export interface CacheSetOptions {
+/** What a cached value goes by where nobody who ranks higher says something else. */
+export interface CacheDefaults {
   /** How long the value stays fresh. @default the cache's `ttlMs` (30 s) */
   readonly ttlMs?: CacheTtl;
   /** How long after that it is kept to be served while a load is slow or fails, in milliseconds. @default the cache's `graceMs` (5 min) */
   readonly graceMs?: number;
-  /** Names for {@link CacheClient.deleteByTag}. */
-  readonly tags?: readonly string[];
-}
-
-export interface CacheGetOrSetOptions extends CacheSetOptions {
   /** How long a caller waits for the factory while a stale value is at hand; 0 serves it at once. @default the cache's `softTimeoutMs` (100 ms) */
   readonly softTimeoutMs?: number;
   /** How long the factory may take, in milliseconds. @default the cache's `hardTimeoutMs` (10 s) */
   readonly hardTimeoutMs?: number;
+}
+
+export interface CacheSetOptions extends Pick<CacheDefaults, 'ttlMs' | 'graceMs'> {
+  /** Names for {@link CacheClient.deleteByTag}. */
+  readonly tags?: readonly string[];
+  /** What counts where neither the call nor the namespace's configuration says something: the options of a decorator. */
+  readonly defaults?: CacheDefaults;
+}
+
+export interface CacheGetOrSetOptions extends CacheSetOptions, CacheDefaults {
   /** `refresh` loads a new value whatever is there; `bypass` runs the factory and leaves the cache alone. @default 'use' */
   readonly mode?: 'use' | 'refresh' | 'bypass';
   /** Ends this caller's wait; the load goes on for the others. */
@@ -77,9 +83,6 @@ export interface CacheStats {
   readonly bytes: number;
   readonly evictions: number;
 }
-
-/** What a namespace uses where a call says nothing. */
-export type CacheDefaults = Omit<CacheGetOrSetOptions, 'mode' | 'signal' | 'tags'>;
 
 /**
  * The cache of the application. Whatever happens to a store behind it, a call never fails for the cache's sake: the

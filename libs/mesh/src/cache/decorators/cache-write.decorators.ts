@@ -1,11 +1,11 @@
 import { catchError, concat, defer, ignoreElements, isObservable, type Observable, tap, throwError } from 'rxjs';
-import type { CacheClient, CacheSetOptions } from '../../core/cache.port.js';
+import type { CacheClient, CacheDefaults } from '../../core/cache.port.js';
 import { adviseMethod, AdviceStage, type MethodAdvice } from '../../core/method-advice.js';
 import { type CacheMethodDecorator, perCall, type PerCall } from './cached-method.js';
 import { namespacedCache } from './cacheable.decorator.js';
 import { kindOf } from './return-kind.js';
 
-export interface CachePutOptions<Args extends readonly unknown[]> extends Omit<CacheSetOptions, 'tags'> {
+export interface CachePutOptions<Args extends readonly unknown[]> extends Pick<CacheDefaults, 'ttlMs' | 'graceMs'> {
   /** The key to put the result under. */
   readonly key: (...args: Args) => string;
   readonly tags?: PerCall<Args>;
@@ -15,13 +15,13 @@ export interface CachePutOptions<Args extends readonly unknown[]> extends Omit<C
 
 /** Runs the method at every call and puts its result into the cache; `undefined` is not put. */
 export function CachePut<Args extends readonly unknown[]>(options: CachePutOptions<Args>): CacheMethodDecorator<Args> {
-  const { key, tags, namespace, ...set } = options as unknown as CachePutOptions<readonly unknown[]>;
+  const { key, tags, namespace, ...defaults } = options as unknown as CachePutOptions<readonly unknown[]>;
   return writing({
     kind: 'cache-put',
     namespace,
     on: 'success',
     run: async (cache, args, result) => {
-      if (result !== undefined) await cache.set(key(...args), result, { ...set, tags: perCall(tags, args) });
+      if (result !== undefined) await cache.set(key(...args), result, { defaults, tags: perCall(tags, args) });
     },
   });
 }

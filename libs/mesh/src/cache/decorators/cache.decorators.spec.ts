@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { CacheClient } from '../../core/cache.port.js';
 import { CallContexts } from '../../core/call-context.js';
 import { SystemIds } from '../../core/ids.js';
-import { fixedOptions } from '../../core/live-options.js';
+import { fixedOptions, SettableOptions } from '../../core/live-options.js';
 import { MeshEvents } from '../../core/mesh.events.js';
 import { MeshRuntime } from '../../core/mesh-runtime.js';
 import { attachRuntime, MESH_RUNTIME } from '../../core/method-advice.js';
@@ -21,7 +21,8 @@ import { CachedMethods } from './cached-methods.js';
 function setUp() {
   const clock = new VirtualClock();
   const events = new MeshEvents();
-  const cache = new MeshCache(fixedOptions(cacheSchema.parse({})), {
+  const options = new SettableOptions(cacheSchema.parse({}));
+  const cache = new MeshCache(options, {
     clock,
     events,
     ids: new SystemIds(),
@@ -36,7 +37,7 @@ function setUp() {
     attachRuntime(instance, runtime);
     return instance;
   };
-  return { cache, clock, runtime, make };
+  return { cache, clock, options, runtime, make };
 }
 
 class Rates {
@@ -113,6 +114,23 @@ describe('@Cacheable', () => {
     ]);
     await clock.advance(1_101);
     expect(await rates.rate('EUR')).toBe('EUR3');
+  });
+
+  it('goes by the configuration of its namespace before its own options, and by an update of it at once', async () => {
+    const { make, clock, options } = setUp();
+    const rates = make(Rates);
+    options.set(cacheSchema.parse({ jitterRatio: 0, namespaces: { default: { ttlMs: 5_000 } } }));
+    await rates.rate('EUR');
+    await clock.advance(3_900);
+    expect(await rates.rate('EUR')).toBe('EUR1');
+    options.set(cacheSchema.parse({ jitterRatio: 0, namespaces: { default: { ttlMs: 10 }, named: { ttlMs: 20 } } }));
+    await rates.rate('USD');
+    await rates.publish('USD');
+    await clock.advance(10);
+    expect(await rates.rate('USD')).toBe('USD3');
+    expect(await rates.named('USD')).toBe('USD!');
+    await clock.advance(10);
+    expect(await rates.named('USD')).not.toBe('USD!');
   });
 
   it('shares one run among concurrent calls, its failure included', async () => {

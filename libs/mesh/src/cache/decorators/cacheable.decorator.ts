@@ -12,6 +12,7 @@ import { type CacheMethodDecorator, perCall, type PerCall } from './cached-metho
 import { CachedMethods } from './cached-methods.js';
 import { declaredKind, fromCall, kindOf, singleValue } from './return-kind.js';
 
+/** Times that `cache.namespaces.<namespace>` of the configuration says otherwise win over those given here. */
 export interface CacheableOptions<Args extends readonly unknown[] = []> extends CacheDefaults {
   /** The key, within the namespace. @default class, method and the canonical arguments */
   readonly key?: (...args: Args) => string;
@@ -59,7 +60,7 @@ class CacheableAdvice implements MethodAdvice {
       call: { readonly signal?: AbortSignal; readonly mode?: 'refresh' } = {},
     ): Promise<unknown> =>
       cache.getOrSet(keys ? keys.keyOf(method, self, args) : key!(...args), run, {
-        ...defaults,
+        defaults,
         ...call,
         ...(tags && { tags: perCall(tags, args) }),
       });

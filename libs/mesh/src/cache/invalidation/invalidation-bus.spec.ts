@@ -15,7 +15,7 @@ import { ServiceInfo } from '../../core/service-info.js';
 import { metricsSchema } from '../../metrics/metrics.options.js';
 import { PrometheusMetrics } from '../../metrics/prometheus.metrics.js';
 import { VirtualClock } from '../../testing/virtual-clock.js';
-import { BUS_BATCH_MS, BUS_HEARTBEAT_MS } from '../cache.constants.js';
+import { BUS_BATCH_MS, BUS_HEARTBEAT_MS, BUS_MAX_PENDING } from '../cache.constants.js';
 import { cacheSchema } from '../cache.options.js';
 import { MeshCache } from '../mesh-cache.js';
 
@@ -27,9 +27,12 @@ class FatefulBus extends MessageBroker {
   readonly #held: unknown[] = [];
   readonly sent: unknown[] = [];
   fates: Fate[] = [];
+  /** Publishers wait for it. */
+  takes: Promise<void> | undefined;
 
   override async publish(topic: string, payload?: unknown): Promise<PublishReceipt> {
     const fate = this.fates.shift() ?? 'deliver';
+    await this.takes;
     if (fate === 'refuse') throw new Error('broker away');
     // As over a wire: nobody shares an object.
     const message: unknown = JSON.parse(JSON.stringify(payload));
@@ -101,7 +104,7 @@ async function setUp(instances = ['a', 'b']) {
       }),
   );
   for (const cache of caches) await cache.start();
-  return { clock, bus, caches, a: caches[0]!, b: caches[1]! };
+  return { clock, bus, events, caches, a: caches[0]!, b: caches[1]! };
 }
 
 describe('invalidation across instances', () => {
@@ -181,6 +184,68 @@ describe('invalidation across instances', () => {
     await b.set('k', 2);
     bus.inject({ version: 2 });
     expect(await b.get('k')).toBeUndefined();
+  });
+
+  describe('while the broker is away', () => {
+    const away = { transport: 'nats', state: 'away', reason: 'connection refused' } as const;
+
+    it('keeps nothing in memory fresh for more than 5 s, what is loaded then included', async () => {
+      const { clock, events, a } = await setUp();
+      await a.set('before', 1);
+      await a.set('short', 1, { ttlMs: 2_000 });
+      events.emit('broker.connection', away);
+      await a.set('meanwhile', 2, { ttlMs: 'forever' });
+      expect(a.readHealth()[1]).toMatchObject({ status: 'degraded' });
+      expect(a.readHealth()[1]!.reason).toContain('connection refused');
+      await clock.advance(2_000);
+      expect(await a.entry('short')).toMatchObject({ state: 'stale' });
+      await clock.advance(2_900);
+      for (const key of ['before', 'meanwhile']) expect(await a.entry(key)).toMatchObject({ state: 'fresh' });
+      await clock.advance(100);
+      for (const key of ['before', 'meanwhile']) expect(await a.entry(key)).toMatchObject({ state: 'stale' });
+    });
+
+    it('trusts nothing once it is back, and keeps values for their whole ttl again', async () => {
+      const { clock, events, a } = await setUp();
+      await a.set('k', 'old');
+      events.emit('broker.connection', away);
+      events.emit('broker.connection', { ...away, state: 'up', reason: 'connected' });
+      expect(await a.entry('k')).toMatchObject({ state: 'stale' });
+      expect(a.readHealth()[1]!.status).toBe('up');
+      expect(await a.getOrSet('k', () => 'new')).toBe('new');
+      await clock.advance(60_000);
+      expect(await a.entry('k')).toMatchObject({ state: 'fresh', value: 'new' });
+    });
+
+    it('tells that by a message that did not leave, too', async () => {
+      const { clock, bus, a } = await setUp();
+      await a.set('k', 1);
+      await clock.advance(BUS_BATCH_MS);
+      bus.fates = ['refuse'];
+      await a.delete('other');
+      await clock.advance(BUS_BATCH_MS);
+      await clock.advance(4_900);
+      expect(await a.entry('k')).toMatchObject({ state: 'fresh' });
+      await clock.advance(200);
+      expect(await a.entry('k')).toMatchObject({ state: 'stale' });
+    });
+
+    it('remembers no more than its bound, and the others notice that something is missing', async () => {
+      const { clock, bus, a, b } = await setUp();
+      await b.set('k', 'old');
+      await clock.advance(BUS_BATCH_MS);
+      const taken = Promise.withResolvers<void>();
+      bus.takes = taken.promise;
+      await a.delete('k');
+      await clock.advance(BUS_BATCH_MS);
+      bus.fates = ['lose'];
+      for (let i = 0; i < 2 * BUS_MAX_PENDING; i++) await a.delete(`k${i}`);
+      taken.resolve();
+      bus.takes = undefined;
+      await clock.advance(2 * BUS_HEARTBEAT_MS);
+      expect(bus.sent.length).toBeLessThan(BUS_MAX_PENDING / 100);
+      expect(await b.get('k')).toBeUndefined();
+    });
   });
 
   it('leaves no fresh old value behind, whatever happens to the messages on the way', async () => {

@@ -4,12 +4,18 @@ import type { SecondTierStore, StoredText } from './second-tier.store.js';
 /** A store that has been connected and asked before anybody uses it. `open` only says who is told of later connections. */
 export class ConnectedStore implements SecondTierStore {
   #onReady: () => void = () => undefined;
+  #onError: (error: unknown) => void = () => undefined;
 
   private constructor(private readonly store: SecondTierStore) {}
 
   /** Resolves when the store answers. When the signal aborts first, nothing of it is left. */
-  static async connect(store: SecondTierStore, signal: AbortSignal): Promise<ConnectedStore> {
+  static async connect(
+    store: SecondTierStore,
+    signal: AbortSignal,
+    onError: (error: unknown) => void = () => undefined,
+  ): Promise<ConnectedStore> {
     const connected = new ConnectedStore(store);
+    connected.#onError = onError;
     try {
       await unlessAborted(connected.#answers(), signal);
       return connected;
@@ -19,8 +25,9 @@ export class ConnectedStore implements SecondTierStore {
     }
   }
 
-  open(onReady: () => void): void {
+  open(onReady: () => void, onError: (error: unknown) => void): void {
     this.#onReady = onReady;
+    this.#onError = onError;
     onReady();
   }
 
@@ -39,7 +46,10 @@ export class ConnectedStore implements SecondTierStore {
   async #answers(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#onReady = resolve;
-      this.store.open(() => this.#onReady());
+      this.store.open(
+        () => this.#onReady(),
+        (error) => this.#onError(error),
+      );
     });
     await this.store.read([PROBE_KEY]);
   }

@@ -29,8 +29,9 @@ export async function redisStore({ url }: RedisOptions, ids: Ids): Promise<Secon
   const adapter = new KeyvRedis(client, { throwOnErrors: true, throwOnConnectError: true });
   const store = new KeyvSecondTierStore(adapter);
   return {
-    open: (onReady) => {
+    open: (onReady, onError) => {
       client.on('ready', onReady);
+      client.on('error', onError);
       // Not awaited: the application starts without Redis, and the strategy above goes on trying.
       client.connect().catch(() => undefined);
     },

@@ -2,8 +2,8 @@
 export const SECOND_TIER_POLICY_NAME = 'cache:l2';
 
 /**
- * What that policy is unless configuration says otherwise: a breaker that opens fast and asks again every second. The
- * second tier bounds its own waits, and its probes are its own, so that no reader pays for one.
+ * What that policy is unless configuration says otherwise: a breaker that opens fast. The second tier bounds its
+ * own waits, and its probes are its own, one every `probeMs`, so that no reader pays for one.
  */
 export const SECOND_TIER_POLICY = {
   timeoutMs: false,
@@ -16,8 +16,9 @@ export const SECOND_TIER_POLICY = {
     failureRatio: 0.5,
     minimumCalls: 5,
     windowMs: 10_000,
-    openMs: 1_000,
-    maxOpenMs: 1_000,
+    // Shorter than a probe's interval: a probe that comes early, after a new connection, hardly has to wait.
+    openMs: 250,
+    maxOpenMs: 250,
     halfOpenCalls: 1,
   },
 } as const;

@@ -10,8 +10,11 @@ export interface StoredText {
  * everything goes through {@link SecondTier}.
  */
 export interface SecondTierStore {
-  /** Begins to connect and returns. `onReady` is called each time that it is connected, the first time included. */
-  open(onReady: () => void): void;
+  /**
+   * Begins to connect and returns. `onReady` is called each time that it is connected, the first time included;
+   * `onError` with what keeps it from that.
+   */
+  open(onReady: () => void, onError: (error: unknown) => void): void;
   /** What each key holds, in the order of the keys. Rejects when the store can't say. */
   read(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
   /** Rejects unless all were written. */

@@ -36,7 +36,7 @@ export const PROBE_KEY = 'mesh:probe';
 export class SecondTier {
   readonly #queue: WriteQueue;
   readonly #metrics: SecondTierMetrics;
-  readonly #unsubscribe: () => void;
+  #unsubscribe: readonly (() => void)[] = [];
   #state: 'closed' | 'connecting' | 'up' | 'away' = 'closed';
   #reason = '';
   #probe: Timer | undefined;
@@ -55,10 +55,6 @@ export class SecondTier {
         write.onDrop?.();
       },
     );
-    this.#unsubscribe = deps.metrics.onCollect(() => {
-      this.#metrics.queued.set(this.#queue.size);
-      this.#metrics.up.set(this.#state === 'up' ? 1 : 0);
-    });
   }
 
   get metrics(): SecondTierMetrics {
@@ -68,12 +64,28 @@ export class SecondTier {
   open(): void {
     if (this.#state !== 'closed') return;
     this.#state = 'connecting';
+    const { events, metrics, policy } = this.deps;
+    this.#unsubscribe = [
+      metrics.onCollect(() => {
+        this.#metrics.queued.set(this.#queue.size);
+        this.#metrics.up.set(this.#state === 'up' ? 1 : 0);
+      }),
+      // At once, and not at the next read: after `openMs` the breaker would let that one try, and wait.
+      events.on('breaker.transition', ({ policy: name, to }) => {
+        if (name === policy.name && (to === 'open' || to === 'isolated')) this.#leave();
+      }),
+    ];
     // Who does not connect in the time of a probe is away.
     this.#probe = this.deps.clock.setTimer(() => {
-      this.#reason = 'not connected yet';
+      this.#reason ||= 'not connected yet';
       this.#leave();
     }, this.deps.options.current.secondTier.probeMs);
-    this.store.open(() => this.#onReady());
+    this.store.open(
+      () => this.#onReady(),
+      (error) => {
+        if (this.#state !== 'up') this.#reason = reasonOf(error);
+      },
+    );
   }
 
   /**
@@ -129,7 +141,7 @@ export class SecondTier {
     this.#state = 'closed';
     this.#probe?.cancel();
     this.#retry?.cancel();
-    this.#unsubscribe();
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
     await this.store.close();
   }
 
@@ -172,14 +184,23 @@ export class SecondTier {
     const startedAt = clock.monotonic();
     try {
       // Bounded twice: inside, so that the breaker counts a hang as a failure; outside, whatever else the policy waits for.
-      const result = await this.#bounded(limitMs, () => policy.execute(() => this.#bounded(limitMs, work)));
+      const result = await this.#bounded(limitMs, () => policy.execute(() => this.#attempt(limitMs, work)));
       this.#metrics.succeeded(op, clock.monotonic() - startedAt);
       return result;
     } catch (error) {
       const refused = isMeshError(error, 'MESH_CIRCUIT_OPEN') || isMeshError(error, 'MESH_CIRCUIT_ISOLATED');
       this.#metrics.failed(op, refused ? 'refused' : error instanceof SecondTierTimeout ? 'timeout' : 'error');
       if (refused && op !== 'probe') this.#leave();
-      else if (!refused) this.#reason = error instanceof Error ? error.message : String(error);
+      throw error;
+    }
+  }
+
+  /** Knows why it failed before the policy does, which may open the breaker over it. */
+  async #attempt<T>(limitMs: number, work: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#bounded(limitMs, work);
+    } catch (error) {
+      this.#reason = reasonOf(error);
       throw error;
     }
   }
@@ -210,10 +231,10 @@ export class SecondTier {
     this.deps.contexts.exit(() => this.#scheduleProbe());
   }
 
-  #scheduleProbe(): void {
+  #scheduleProbe(limitMs = Infinity): void {
     const { clock, ids, options } = this.deps;
     const { probeMs } = options.current.secondTier;
-    this.#probe = clock.setTimer(() => this.#ask(), probeMs * (0.9 + 0.2 * ids.random()));
+    this.#probe = clock.setTimer(() => this.#ask(), Math.min(limitMs, probeMs * (0.9 + 0.2 * ids.random())));
   }
 
   #ask(): void {
@@ -221,9 +242,10 @@ export class SecondTier {
     const { readTimeoutMs } = this.deps.options.current.secondTier;
     this.#run('probe', readTimeoutMs, () => this.store.read([PROBE_KEY])).then(
       () => this.#comeBack(),
-      () => {
+      (error: unknown) => {
         this.#probe?.cancel();
-        if (this.#state === 'away') this.#scheduleProbe();
+        // Refused by the breaker, nobody was asked: that is made up for as soon as it may be.
+        if (this.#state === 'away') this.#scheduleProbe(isMeshError(error) ? error.retryAfterMs : undefined);
       },
     );
   }
@@ -238,6 +260,13 @@ export class SecondTier {
     });
     this.#flush();
   }
+}
+
+/** What went wrong, in words. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // What Node makes of several addresses that failed has no message of its own.
+  return error.message || String((error as { code?: string }).code ?? error.name);
 }
 
 class SecondTierTimeout extends Error {
