@@ -280,7 +280,8 @@ export class MeshAssembly {
   /** Handlers are known from now on; messages flow once the whole application is up. */
   async #connectHandlers(broker: MessageBroker): Promise<void> {
     const { inheritGlobals = true } = this.extras;
-    const { work } = this.#get(Tracing);
+    const { work, problem } = this.#get(Tracing);
+    if (problem !== undefined) this.#get(MeshEvents).emit('lifecycle.warning', { message: problem });
     if (work) traceBroker(broker, work, this.#get(ConfigStore<MeshConfig>).snapshot.broker.transport ?? 'in-process');
     await connectNestHandlers(this.parts, this.application, broker, { inheritGlobals, ownFilters: this.#filters });
     await connectSubscribers(this.parts, broker);

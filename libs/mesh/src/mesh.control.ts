@@ -18,7 +18,7 @@ import type { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
 import type { MeshConfig } from './mesh.options.js';
 import type { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 import type { OperatorDrain } from './ops/operator-drain.js';
-import { OpsConflictError } from './ops/ops.errors.js';
+import { OpsConflictError, OpsNotFoundError } from './ops/ops.errors.js';
 import type { TemporaryLogLevel } from './ops/temporary-log-level.js';
 
 export interface MeshControlParts {
@@ -89,12 +89,12 @@ export class RoomsControl extends MeshControl {
     return { generation: config.generation, options: config.explainAll() };
   }
 
-  override explainConfig(path: string): ConfigOptionView | undefined {
+  override explainConfig(path: string): ConfigOptionView {
     try {
       return this.parts.config.explain(path);
     } catch (error) {
-      if (isMeshError(error, 'MESH_CONFIG_INVALID')) return undefined;
-      throw error;
+      // Its message names the option that was probably meant.
+      throw isMeshError(error, 'MESH_CONFIG_INVALID') ? new OpsNotFoundError(error.message) : error;
     }
   }
 

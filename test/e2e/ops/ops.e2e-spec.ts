@@ -113,6 +113,8 @@ describe.each(['Express', 'Fastify'] as const)("the operators' endpoints on %s",
         value: 1_000,
         overrode: [{ source: 'default', value: 30_000 }],
       });
+      const { message } = (await get('/mesh/config/explain?path=cache.ttlMz')).json;
+      expect(message).toContain('did you mean "cache.ttlMs"?');
     });
 
     it('is checked, changed and rolled back', async () => {

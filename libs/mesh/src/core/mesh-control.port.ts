@@ -108,7 +108,8 @@ export abstract class MeshControl {
   abstract commandBreaker(policy: string, command: BreakerCommand, key?: string): BreakerView | undefined;
   /** Every option that has a value. */
   abstract config(): { readonly generation: number; readonly options: readonly ConfigOptionView[] };
-  abstract explainConfig(path: string): ConfigOptionView | undefined;
+  /** @throws {MeshError} when there is no such option, naming the one that was probably meant. */
+  abstract explainConfig(path: string): ConfigOptionView;
   /** The latest generations, newest first. */
   abstract configHistory(): readonly ConfigGenerationView[];
   /** @throws {MeshError} that says why the update is refused. */

@@ -9,7 +9,8 @@ import { findTracer } from './opentelemetry.adapter.js';
 const described: SpanDescription = { name: 'work', kind: 'client', attributes: { a: 1 } };
 
 it('finds no tracer where no provider is registered', async () => {
-  expect(await findTracer()).toBeUndefined();
+  const load = () => Promise.reject(new Error('nothing may be imported'));
+  expect(await findTracer(load)).toEqual({});
 });
 
 describe('a tracer over a registered provider', () => {
@@ -20,12 +21,18 @@ describe('a tracer over a registered provider', () => {
     exporter = new InMemorySpanExporter();
     context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
     trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }));
-    tracer = (await findTracer())!;
+    tracer = (await findTracer()).tracer!;
   });
 
   afterEach(() => {
     trace.disable();
     context.disable();
+  });
+
+  it('says so when the package is not there', async () => {
+    const { tracer: none, problem } = await findTracer(() => Promise.reject(new Error('Cannot find package')));
+    expect(none).toBeUndefined();
+    expect(problem).toContain('install it');
   });
 
   const ended = () => exporter.getFinishedSpans().length;

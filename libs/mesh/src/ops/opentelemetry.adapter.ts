@@ -7,14 +7,30 @@ type OtelApi = typeof import('@opentelemetry/api');
 /** Where every copy of the API, of its first major version, keeps what an SDK has registered. */
 const REGISTRY = Symbol.for('opentelemetry.js.api.1');
 
+export interface FoundTracer {
+  readonly tracer?: Tracer;
+  /** Why there is none although the application traces. */
+  readonly problem?: string;
+}
+
 /**
- * A tracer over OpenTelemetry's API; `undefined`, and nothing imported, unless the application has registered a tracer
- * provider by now. An SDK that is set up before NestFactory is called, as with `node --import`, has.
+ * A tracer over OpenTelemetry's API; none, and nothing imported, unless the application has registered a tracer provider
+ * by now. An SDK that is set up before NestFactory is called, as with `node --import`, has.
  */
-export async function findTracer(): Promise<Tracer | undefined> {
+export async function findTracer(
+  load: () => Promise<OtelApi> = () => import('@opentelemetry/api'),
+): Promise<FoundTracer> {
   const registry = (globalThis as { readonly [REGISTRY]?: { readonly trace?: unknown } })[REGISTRY];
-  if (registry?.trace === undefined) return undefined;
-  return new OpenTelemetryTracer(await import('@opentelemetry/api'));
+  if (registry?.trace === undefined) return {};
+  try {
+    return { tracer: new OpenTelemetryTracer(await load()) };
+  } catch (error) {
+    return {
+      problem:
+        'The application traces with OpenTelemetry, but "@opentelemetry/api" can\'t be loaded from nestjs-mesh, so that ' +
+        `the mesh adds no spans: install it as a dependency of the application (${String(error)}).`,
+    };
+  }
 }
 
 // The API's enums are values, and so would need the import; their numbers are part of the specification.

@@ -80,7 +80,7 @@ function readEndpoints({ control, journal, feed }: OpsEndpointsDeps): ReadEndpoi
     read('config/history', () => ({ generations: control.configHistory() })),
     read('config/explain', ({ request }) => {
       const { path } = parseQuery(explainQuery, request.query);
-      return control.explainConfig(path) ?? notFound(`There is no option "${path}"; GET config lists them all.`);
+      return control.explainConfig(path);
     }),
     read('log-level', () => control.logLevel()),
     read('events', ({ request }) => {
@@ -166,11 +166,7 @@ function during(ttlMs: number | undefined): string {
 
 function unknownBreaker(name: string, key?: string): never {
   const which = key === undefined ? `"${name}"` : `"${name}" of key "${key}"`;
-  return notFound(`There is no circuit breaker ${which}; GET breakers lists those that calls have made.`);
-}
-
-function notFound(what: string): never {
-  throw new OpsNotFoundError(what);
+  throw new OpsNotFoundError(`There is no circuit breaker ${which}; GET breakers lists those that calls have made.`);
 }
 
 /** The browser's own header, which it sends when it comes back, or the query for whoever has no such browser. */

@@ -11,13 +11,15 @@ type Headers = Readonly<Record<string, string>>;
 
 /** What the application's tracing SDK gives the mesh; empty without one. */
 export class Tracing {
+  readonly tracer: Tracer | undefined;
   readonly work: TracedWork | undefined;
+  /** Why there is no tracer although the application traces. */
+  readonly problem: string | undefined;
 
-  constructor(
-    readonly tracer: Tracer | undefined,
-    contexts: CallContexts,
-  ) {
+  constructor({ tracer, problem }: { readonly tracer?: Tracer; readonly problem?: string }, contexts: CallContexts) {
+    this.tracer = tracer;
     this.work = tracer && new TracedWork(tracer, contexts);
+    this.problem = problem;
   }
 }
 
