@@ -10,7 +10,7 @@ import { InProcessBroker } from '../../libs/mesh/src/broker/in-process.broker.js
 import { RecordingMetrics } from './recording-metrics.fixture.js';
 import type { z } from 'zod';
 
-class CountingIds extends Ids {
+export class CountingIds extends Ids {
   #count = 0;
   override next(): string {
     return `id-${++this.#count}`;

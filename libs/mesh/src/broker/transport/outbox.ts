@@ -26,6 +26,7 @@ export class Outbox {
   readonly #parts: OutboxParts;
   readonly #waiting = new Fifo<Outgoing>();
   readonly #timeouts: TimeoutList<Outgoing>;
+  readonly #sending = new Set<Outgoing>();
   #waitingMessages = 0;
   #waitingBytes = 0;
   #underway = 0;
@@ -77,6 +78,19 @@ export class Outbox {
     }
   }
 
+  /**
+   * The connection broke: what was on its way has an unknown outcome. A confirmed message waits for the next connection,
+   * under the same id; one that was only to be sent is not sent twice.
+   */
+  onDisconnected(reason: string): void {
+    const underway = [...this.#sending];
+    this.#sending.clear();
+    for (const outgoing of underway) {
+      if (outgoing.guarantee === 'confirmed') this.#wait(outgoing);
+      else this.#end(outgoing).reject(new PublishUnconfirmedError(outgoing.message.name, 'unknown', reason));
+    }
+  }
+
   /** Rejects what is still here; nothing waits any longer. */
   stop(): void {
     this.#again?.cancel();
@@ -88,18 +102,25 @@ export class Outbox {
   async #send(outgoing: Outgoing): Promise<void> {
     const { message, guarantee } = outgoing;
     outgoing.outcome = 'unknown';
+    const attempt = ++outgoing.attempts;
+    this.#sending.add(outgoing);
     try {
       await this.#parts.driver.publish(message, guarantee);
+      // Also an answer to an earlier attempt is an answer.
       if (!outgoing.ended) this.#end(outgoing).resolve();
     } catch (error) {
-      if (outgoing.ended) return;
-      if (isMeshError(error)) this.#end(outgoing).reject(error);
-      else if (guarantee === 'confirmed') this.#wait(outgoing);
-      else
-        this.#end(outgoing).reject(
-          new PublishUnconfirmedError(message.name, 'unknown', 'the connection broke under it', error),
-        );
+      if (!outgoing.ended && attempt === outgoing.attempts && !outgoing.waits) this.#onFailure(outgoing, error);
     }
+  }
+
+  #onFailure(outgoing: Outgoing, error: unknown): void {
+    this.#sending.delete(outgoing);
+    if (isMeshError(error)) this.#end(outgoing).reject(error);
+    else if (outgoing.guarantee === 'confirmed') this.#wait(outgoing);
+    else
+      this.#end(outgoing).reject(
+        new PublishUnconfirmedError(outgoing.message.name, 'unknown', 'the connection broke under it', error),
+      );
   }
 
   #wait(outgoing: Outgoing): void {
@@ -118,6 +139,7 @@ export class Outbox {
 
   #end(outgoing: Outgoing): PromiseWithResolvers<void> {
     outgoing.ended = true;
+    this.#sending.delete(outgoing);
     this.#timeouts.remove(outgoing);
     // It stays in the queue as a husk, which `flush` skips.
     if (outgoing.waits) this.#leaveQueue(outgoing);
@@ -145,6 +167,7 @@ export class Outbox {
 class Outgoing extends Expiring {
   readonly publisher = Promise.withResolvers<void>();
   outcome: Outcome = 'unsent';
+  attempts = 0;
   ended = false;
   waits = false;
 

@@ -7,6 +7,7 @@ import type { LiveOptions } from '../../core/live-options.js';
 import { isMeshError, type MeshError } from '../../core/mesh.error.js';
 import type { MeshEvents } from '../../core/mesh.events.js';
 import { MeshConfigError } from '../../core/mesh.errors.js';
+import { toWire } from '../../core/remote.error.js';
 import type { Counter } from '../../core/metrics.port.js';
 import { OverloadedError, RequestTimeoutError } from '../broker.errors.js';
 import type { BrokerMetrics } from '../broker.metrics.js';
@@ -111,10 +112,20 @@ export class RequestServer {
   async #answer(route: Route, request: IncomingRequest): Promise<void> {
     const reply = request.headers[HEADER.probe] === undefined ? this.#run(route, request) : answered(undefined);
     try {
-      await request.reply(reply instanceof Promise ? await reply : reply);
+      await this.#reply(request, reply instanceof Promise ? await reply : reply);
     } catch (error) {
       const what = `the answer to "${route.pattern}"`;
       this.#parts.events.emit('broker.transport-failed', { transport: this.#parts.driver.name, what, error });
+    }
+  }
+
+  /** An answer that the transport refuses, being too large, becomes an error: better than the caller's timeout. */
+  async #reply(request: IncomingRequest, reply: WireReply): Promise<void> {
+    try {
+      await request.reply(reply);
+    } catch (error) {
+      if (!isMeshError(error)) throw error;
+      await request.reply(errorReply(toWire(error, this.#parts.service)));
     }
   }
 

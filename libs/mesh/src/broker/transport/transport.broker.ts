@@ -322,6 +322,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     if (this.#awayReason !== undefined) return;
     this.#awayReason = reason;
     this.#requests.onDisconnected(reason);
+    this.#outbox.onDisconnected(reason);
     if (this.#state !== 'stopped')
       this.#parts.events.emit('broker.connection', { transport: this.#driver.name, state: 'away', reason });
   }

@@ -1,0 +1,205 @@
+import { describe, expect, it } from 'vitest';
+import { watch } from '../../../../../test/broker/broker.fixture.js';
+import { transportFixture } from '../../../../../test/broker/scripted-driver.fixture.js';
+
+const settled = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+describe('publishing over a transport', () => {
+  it('resolves after the server has answered, not before', async () => {
+    const { broker, driver } = await transportFixture();
+    const published = watch(broker.publish('n', 1, { guarantee: 'confirmed' }));
+    await settled();
+    expect(published.state).toBe('pending');
+    driver.published[0]!.answer.resolve();
+    await settled();
+    expect(published.state).toBe('resolved');
+  });
+
+  it('keeps messages while the server is away and sends them in order when it is back', async () => {
+    const { broker, driver } = await transportFixture();
+    driver.host.onDisconnected('killed');
+    const waiting = [1, 2, 3].map((n) => watch(broker.publish('n', n)));
+    await settled();
+    expect(driver.published).toEqual([]);
+    driver.host.onConnected();
+    expect(driver.published.map(({ message }) => String(message.body.data))).toEqual(['1', '2', '3']);
+    for (const { answer } of driver.published) answer.resolve();
+    await settled();
+    expect(waiting.map(({ state }) => state)).toEqual(['resolved', 'resolved', 'resolved']);
+  });
+
+  it('says what is known of a message whose time is over', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    const sent = watch(broker.publish('n', 1, { guarantee: 'confirmed', timeoutMs: 100 }));
+    await settled();
+    driver.host.onDisconnected('killed');
+    const unsent = watch(broker.publish('n', 2, { timeoutMs: 100 }));
+    await clock.advance(110);
+    expect(sent.outcome).toMatchObject({ code: 'MESH_PUBLISH_UNCONFIRMED', details: { outcome: 'unknown' } });
+    expect(unsent.outcome).toMatchObject({ code: 'MESH_PUBLISH_UNCONFIRMED', details: { outcome: 'unsent' } });
+    driver.host.onConnected();
+    expect(driver.published).toHaveLength(1);
+    await clock.advance(1_000);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('offers a confirmed message again under its id, and a plain one never', async () => {
+    const { broker, driver } = await transportFixture();
+    const confirmed = watch(broker.publish('n', 1, { id: 'm-1', guarantee: 'confirmed' }));
+    const plain = watch(broker.publish('n', 2, { id: 'm-2' }));
+    await settled();
+    driver.host.onDisconnected('killed');
+    await settled();
+    expect(plain.outcome).toMatchObject({ details: { outcome: 'unknown' } });
+    driver.host.onConnected();
+    expect(driver.published.map(({ message }) => message.id)).toEqual(['m-1', 'm-2', 'm-1']);
+    driver.published[2]!.answer.resolve();
+    await settled();
+    expect(confirmed.state).toBe('resolved');
+  });
+
+  it('tries again shortly when a connected server does not take a confirmed message', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    const published = watch(broker.publish('n', 1, { guarantee: 'confirmed' }));
+    await settled();
+    driver.published[0]!.answer.reject(new Error('no leader yet'));
+    await clock.advance(100);
+    driver.published[1]!.answer.resolve();
+    await settled();
+    expect(published.state).toBe('resolved');
+  });
+
+  it('refuses more than its buffer holds, counted and weighed', async () => {
+    const { broker, driver } = await transportFixture({ buffer: { maxMessages: 2, maxBytes: 10 } });
+    driver.host.onDisconnected('killed');
+    void watch(broker.publish('n', 'xxxx'));
+    await expect(broker.publish('n', 'xxxx')).rejects.toMatchObject({
+      code: 'MESH_OVERLOADED',
+      details: { unit: 'bytes wait for the broker' },
+    });
+    void watch(broker.publish('n', 1));
+    await expect(broker.publish('n', 2)).rejects.toMatchObject({
+      code: 'MESH_OVERLOADED',
+      details: { unit: 'messages wait for the broker' },
+    });
+  });
+
+  it('refuses what the transport cannot do', async () => {
+    const { broker } = await transportFixture(
+      {},
+      { capabilities: { confirmed: false, durable: false, groups: false, broadcast: false, noResponder: false } },
+    );
+    const code = 'MESH_CAPABILITY_MISSING';
+    await expect(broker.publish('n', 1, { guarantee: 'confirmed' })).rejects.toMatchObject({ code });
+    await expect(broker.subscribe('n', () => 1, { guarantee: 'atLeastOnce' })).rejects.toMatchObject({ code });
+    await expect(broker.subscribe('n', () => 1, { group: 'g' })).rejects.toMatchObject({ code });
+    await expect(broker.subscribe('n', () => 1, { group: false })).rejects.toMatchObject({ code });
+    await expect(broker.waitFor(['n'])).rejects.toMatchObject({ code });
+  });
+});
+
+describe('subscribing over a transport', () => {
+  const stored = { guarantee: 'atLeastOnce', name: 'worker', backoffMs: [40], maxDeliver: 2 } as const;
+
+  it('acknowledges after success, and not before', async () => {
+    const { broker, driver } = await transportFixture();
+    const gate = Promise.withResolvers<void>();
+    const log: string[] = [];
+    await broker.subscribe('n', () => gate.promise, stored);
+    driver.deliver('n', {}, log);
+    await settled();
+    expect(log).toEqual([]);
+    gate.resolve();
+    await settled();
+    expect(log).toEqual(['ack']);
+  });
+
+  it('leaves redelivery to the server, with its own delay, and the last failure to the dead letters', async () => {
+    const { broker, driver } = await transportFixture();
+    const log: string[] = [];
+    const fail = (): never => {
+      throw new Error('no');
+    };
+    await broker.subscribe('n', fail, stored);
+    driver.deliver('n', { attempt: 1 }, log);
+    await settled();
+    driver.deliver('n', { attempt: 2 }, log);
+    await settled();
+    expect(log).toEqual(['retry in 40', 'dead letter after 2']);
+  });
+
+  it('does not call a message dead whose letter could not be stored', async () => {
+    const { broker, driver, told } = await transportFixture();
+    const fail = (): never => {
+      throw new Error('no');
+    };
+    await broker.subscribe('n', fail, { ...stored, maxDeliver: 1 });
+    const never = async (): Promise<void> => undefined;
+    driver.deliver('n', { settle: { ack: never, retry: never, deadLetter: () => Promise.reject(new Error('full')) } });
+    await settled();
+    const names = told.map(({ name }) => name);
+    expect(names).toContain('broker.transport-failed');
+    expect(names).not.toContain('broker.dead-lettered');
+  });
+
+  it('makes a message that is no JSON a dead letter at once', async () => {
+    const { broker, driver } = await transportFixture();
+    const log: string[] = [];
+    let runs = 0;
+    await broker.subscribe('n', () => runs++, stored);
+    driver.deliver('n', { body: { data: Buffer.from('{') } }, log);
+    await settled();
+    expect({ log, runs }).toEqual({ log: ['dead letter after 1'], runs: 0 });
+  });
+
+  it('drops a message that nobody stores when there is no room, and counts it', async () => {
+    const { broker, driver, metrics } = await transportFixture({
+      subscribe: { concurrency: 1, maxQueued: 1, maxDeliver: 1, backoffMs: [1], maxDeadLetters: 1 },
+    });
+    await broker.subscribe('n', () => new Promise(() => undefined));
+    driver.deliver('n', {});
+    await settled();
+    driver.deliver('n', {});
+    driver.deliver('n', {});
+    expect(metrics.read('mesh_messages_total{topic="n",direction="deliver",outcome="dropped"}')).toBe(1);
+  });
+
+  it('hands back what had not begun when it drains, and still lets the running handler finish', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    const gate = Promise.withResolvers<void>();
+    const [running, waiting]: [string[], string[]] = [[], []];
+    await broker.subscribe('n', () => gate.promise, { ...stored, concurrency: 1 });
+    driver.deliver('n', {}, running);
+    driver.deliver('n', { id: 'm-2' }, waiting);
+    await settled();
+    const drained = broker.drain({ deadlineAt: clock.now() + 1_000 });
+    await settled();
+    expect(driver.consuming.size).toBe(0);
+    expect({ running, waiting }).toEqual({ running: [], waiting: ['retry in 0'] });
+    gate.resolve();
+    expect(await drained).toEqual({ finished: 1, abandoned: [] });
+    expect(running).toEqual(['ack']);
+  });
+
+  it('still sends and asks between the drain and the stop, and nothing afterwards', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    await broker.drain({ deadlineAt: clock.now() + 1_000 });
+    const published = watch(broker.publish('n', 1));
+    await settled();
+    const stopped = watch(broker.stop({ deadlineAt: clock.now() + 1_000 }));
+    await settled();
+    expect(stopped.state).toBe('pending');
+    driver.published[0]!.answer.resolve();
+    await settled();
+    expect([published.state, stopped.state, driver.stopped]).toEqual(['resolved', 'resolved', true]);
+    await expect(broker.publish('n', 1)).rejects.toMatchObject({ code: 'MESH_DRAINING' });
+    await clock.advance(2_000);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('refuses two subscriptions that would take each other’s messages unknowingly', async () => {
+    const { broker } = await transportFixture();
+    await broker.subscribe('n', () => 1);
+    await expect(broker.subscribe('n', () => 2)).rejects.toMatchObject({ code: 'MESH_CONFIG_INVALID' });
+  });
+});
