@@ -74,9 +74,11 @@ describe('a policy that changes 100 times under load', () => {
     const running: Promise<unknown>[] = [];
     const startedAt = performance.now();
     const nextUpdate = (): number => (updates * SECONDS * 1_000) / UPDATES;
-    for (let elapsed = 0; elapsed < SECONDS * 1_000; elapsed = performance.now() - startedAt) {
+    const endMs = SECONDS * 1_000;
+    // On a busy machine the updates take longer than the time that was meant for them.
+    for (let elapsed = 0; elapsed < endMs || updates < UPDATES; elapsed = performance.now() - startedAt) {
       for (; calls < elapsed * CALLS_PER_MS; calls++) running.push(payments.charge().catch(() => failed++));
-      if (elapsed >= nextUpdate()) {
+      if (updates < UPDATES && elapsed >= nextUpdate()) {
         updates++;
         const thresholds = {
           timeoutMs: 500 + updates,
