@@ -2,6 +2,7 @@ import { type ExceptionFilter, Inject, Injectable } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { BrokerComponent } from './broker/broker.component.js';
 import { connectNestHandlers, connectSubscribers } from './broker/nest/nest-handlers.js';
+import { refuseKeyv6In } from './cache/cache-manager.adapter.js';
 import { CachedMethods } from './cache/decorators/cached-methods.js';
 import { SECOND_TIER_POLICY_NAME } from './cache/second-tier/second-tier.policy.js';
 import { ConfigStore } from './config/config.store.js';
@@ -81,6 +82,7 @@ export class MeshAssembly {
       cache: this.#get(CacheClient),
     };
     for (const [name, part] of Object.entries(parts)) assertPart(name as keyof ReplaceableParts, part);
+    refuseKeyv6In(this.modules);
     this.#fillRuntime(parts.cache);
     this.#get(DecoratedMethodsExplorer).explore();
     this.#joinHealth();

@@ -1,7 +1,9 @@
 import { CACHE_MANAGER, CacheInterceptor, CacheModule } from '@nestjs/cache-manager';
 import { Controller, Get, Inject, Injectable, Module, UseInterceptors } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import type { Cache } from 'cache-manager';
+import { Keyv } from 'keyv';
 import { describe, expect, it } from 'vitest';
 import { CallContexts } from '../core/call-context.js';
 import { SystemClock } from '../core/clock.js';
@@ -10,7 +12,7 @@ import { fixedOptions } from '../core/live-options.js';
 import { MeshEvents } from '../core/mesh.events.js';
 import { metricsSchema } from '../metrics/metrics.options.js';
 import { PrometheusMetrics } from '../metrics/prometheus.metrics.js';
-import { cacheModuleOptions, refuseKeyv6 } from './cache-manager.adapter.js';
+import { cacheModuleOptions, refuseKeyv6, refuseKeyv6In } from './cache-manager.adapter.js';
 import { cacheSchema } from './cache.options.js';
 import { MeshCache } from './mesh-cache.js';
 
@@ -108,13 +110,41 @@ describe('CACHE_MANAGER', () => {
 });
 
 describe('a store of Keyv 6', () => {
+  /** What Keyv 6 looks like from outside: its options are private. */
+  class Keyv6 {
+    static readonly name = 'Keyv';
+    get(): void {}
+    set(): void {}
+    delete(): void {}
+    clear(): void {}
+    on(): void {}
+    getMany(): void {}
+    setMany(): void {}
+  }
+
   it('is refused with what to install', () => {
-    // What Keyv 6 looks like from outside: its options are private.
-    class Keyv {
-      getMany(): void {}
-      setMany(): void {}
+    expect(() => refuseKeyv6([new Map(), new Keyv6()])).toThrow('npm i "keyv@>=5.6 <6"');
+  });
+
+  it('is refused as the second tier', async () => {
+    const cache = meshCache({ store: new Keyv6() });
+    await expect(cache.start()).rejects.toThrow('npm i "keyv@>=5.6 <6"');
+  });
+
+  it.each([
+    ['as it is', () => CacheModule.register({ stores: [new Keyv6() as never] })],
+    ['in a Keyv 5', () => CacheModule.register({ stores: [new Keyv({ store: new Keyv6() })] })],
+    ['from a factory', () => CacheModule.registerAsync({ useFactory: () => ({ stores: new Keyv6() as never }) })],
+  ])('is found in a CacheModule of the host, %s', async (_, own) => {
+    const modules = (await Test.createTestingModule({ imports: [own()] }).compile()).get(ModulesContainer);
+    expect(() => refuseKeyv6In(modules)).toThrow('npm i "keyv@>=5.6 <6"');
+  });
+
+  it('is not seen in a CacheModule that stands on Keyv 5', async () => {
+    for (const own of [CacheModule.register(), CacheModule.register({ stores: [new Keyv(), new Map() as never] })]) {
+      const modules = (await Test.createTestingModule({ imports: [own] }).compile()).get(ModulesContainer);
+      expect(() => refuseKeyv6In(modules)).not.toThrow();
     }
-    expect(() => refuseKeyv6([new Map(), new Keyv()])).toThrow('npm i "keyv@>=5.6 <6"');
   });
 
   it('is told from other stores', () => {

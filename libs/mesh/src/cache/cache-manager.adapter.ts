@@ -1,5 +1,6 @@
 import { Cache, CACHE_MANAGER, type CacheManagerOptions } from '@nestjs/cache-manager';
 import type { Provider } from '@nestjs/common';
+import type { ModulesContainer } from '@nestjs/core';
 import { createCache } from 'cache-manager';
 import { Keyv, type KeyvStoreAdapter, type StoredData } from 'keyv';
 import { MeshConfigError } from '../core/mesh.errors.js';
@@ -45,10 +46,24 @@ export const cacheManagerTokens = [CACHE_MANAGER, Cache];
  */
 export function refuseKeyv6(stores: readonly unknown[]): void {
   for (const store of stores) {
-    if (!isKeyv(store) || 'opts' in store) continue;
-    throw new MeshConfigError(
-      'A store of Keyv 6 can not work with cache-manager 7: wrap() would run its function at every call. Install Keyv 5: npm i "keyv@>=5.6 <6" @keyv/redis@5',
-    );
+    if (!isKeyv(store)) continue;
+    // CacheModule does not know what it was given and wraps it: look inside as well.
+    if ('opts' in store) refuseKeyv6([(store.opts as { store?: unknown } | undefined)?.store]);
+    else
+      throw new MeshConfigError(
+        'A store of Keyv 6 can not work with cache-manager 7: wrap() would run its function at every call. Install Keyv 5: npm i "keyv@>=5.6 <6" @keyv/redis@5',
+      );
+  }
+}
+
+/**
+ * Looks at every `CACHE_MANAGER` of the application, those of a CacheModule that the host brought included.
+ * @throws {MeshConfigError} when one of them stands on Keyv 6.
+ */
+export function refuseKeyv6In(modules: ModulesContainer): void {
+  for (const { providers } of modules.values()) {
+    const manager = providers.get(CACHE_MANAGER)?.instance as { readonly stores?: unknown } | null | undefined;
+    if (Array.isArray(manager?.stores)) refuseKeyv6(manager.stores);
   }
 }
 

@@ -99,7 +99,8 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
     // First what may be refused, so that a start that fails leaves nothing behind.
     const found = await this.#secondTierStore(options.current);
     const { required } = options.current.secondTier;
-    const store = found && required ? await this.#connected(found, context?.signal) : found;
+    const missing = (reason: string): Error => new SecondTierRequiredError(REQUIRED_TIER_TIMEOUT_MS, reason);
+    const store = found && required ? await this.#connected(found, missing, context?.signal) : found;
     const second = store && this.#secondTier(store);
     this.#life.bus = this.#invalidationBus();
     await this.#life.bus?.start();
@@ -146,7 +147,9 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
    */
   async prepareSecondTier(next: CacheOptions, signal: AbortSignal): Promise<PreparedChange> {
     const store = await this.#secondTierStore(next);
-    const connected = store && (await ConnectedStore.connect(store, signal));
+    const silent = (reason: string): Error =>
+      new Error(`the second tier did not answer within ${REQUIRED_TIER_TIMEOUT_MS} ms (${reason})`);
+    const connected = store && (await this.#connected(store, silent, signal));
     const before = this.#life.second;
     let after: SecondTier | undefined;
     return {
@@ -183,8 +186,12 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
     return redis && redisStore(redis, this.#core.ids);
   }
 
-  /** A store that the application does not start without. */
-  async #connected(store: SecondTierStore, signal: AbortSignal | undefined): Promise<ConnectedStore> {
+  /** The store once it answers. When it does not in time, what `refusal` makes of the reason is thrown. */
+  async #connected(
+    store: SecondTierStore,
+    refusal: (reason: string) => Error,
+    signal?: AbortSignal,
+  ): Promise<ConnectedStore> {
     const timeIsOver = new AbortController();
     let reason: unknown = 'no connection';
     const timer = this.#deps.clock.setTimer(() => timeIsOver.abort(), REQUIRED_TIER_TIMEOUT_MS, { keepAlive: true });
@@ -193,7 +200,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
       return await ConnectedStore.connect(store, until, (error) => (reason = error));
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new SecondTierRequiredError(REQUIRED_TIER_TIMEOUT_MS, reasonOf(timeIsOver.signal.aborted ? reason : error));
+      throw refusal(reasonOf(timeIsOver.signal.aborted ? reason : error));
     } finally {
       timer.cancel();
     }
