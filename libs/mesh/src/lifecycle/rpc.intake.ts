@@ -6,6 +6,7 @@ import type { Clock } from '../core/clock.js';
 import type { Ids } from '../core/ids.js';
 import type { LiveOptions } from '../core/live-options.js';
 import { DrainingError } from '../core/mesh.errors.js';
+import type { Tracer } from '../core/trace-context.js';
 import type { Drainable } from './drainable.js';
 import { inboundContext } from './inbound-context.js';
 import type { LifecycleOptions } from './lifecycle.options.js';
@@ -34,6 +35,8 @@ export interface RpcIntakeDependencies {
   readonly clock: Clock;
   readonly ids: Ids;
   readonly options: LiveOptions<LifecycleOptions>;
+  /** Tells which span a message runs in, where spans are recorded. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /**
@@ -94,8 +97,9 @@ export class RpcIntake implements Drainable {
     let end = server.onProcessingEndHook;
     server.setOnProcessingStartHook((transport, context, done) => {
       this.#inFlight++;
-      return this.#deps.contexts.run(inboundContext(metadataOf(context), this.#deps.clock, this.#deps.ids), () =>
-        start.call(server, transport, context, done),
+      return this.#deps.contexts.run(
+        inboundContext(metadataOf(context), this.#deps.clock, this.#deps.ids, this.#deps.tracer?.active()),
+        () => start.call(server, transport, context, done),
       );
     });
     server.setOnProcessingEndHook((transport, context) => {

@@ -76,6 +76,12 @@ const LINES: LineMakers = {
     level: 'error',
     message: `Policy "${policy}" keeps its old options: ${messageOf(error)}`,
   }),
+  // An audit trail: every one is written.
+  'ops.write': ({ who, what, status }) => ({
+    level: status < 400 ? 'info' : 'warn',
+    message: `Operator (${who}): ${what}; answered ${status}`,
+  }),
+  'ops.listening': ({ host, port }) => ({ level: 'info', message: `Operator endpoints listen on ${host}:${port}` }),
   'config.changed': ({ generation, source, changes }) => ({
     level: 'info',
     message: `Configuration ${generation} is in force (${source}): ${changes.map(({ path }) => path).join(', ')}`,

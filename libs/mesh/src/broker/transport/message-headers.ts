@@ -1,4 +1,5 @@
 import type { CallContext } from '../../core/call-context.js';
+import { traceOf } from '../../core/trace-context.js';
 import { PayloadError } from '../broker.errors.js';
 
 /** The headers of the mesh on the wire. Everything else belongs to the callers. */
@@ -55,13 +56,7 @@ export function contextHeaders(
 
 /** The context that the headers tell of. */
 export function contextOf(headers: Headers, otherwise: string): CallContext {
-  const traceparent = headers[HEADER.traceparent];
-  const tracestate = headers[HEADER.tracestate];
-  return {
-    correlationId: headers[HEADER.correlationId] ?? otherwise,
-    ...(traceparent !== undefined && { traceparent }),
-    ...(tracestate !== undefined && { tracestate }),
-  };
+  return { correlationId: headers[HEADER.correlationId] ?? otherwise, ...traceOf(headers) };
 }
 
 /** How long the sender waits; `otherwise` when it does not say, or nothing that makes sense. */
