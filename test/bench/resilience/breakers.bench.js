@@ -64,7 +64,8 @@ const empty = await idleCpu();
 const busy = [
   await measure('10,000 keyed breakers of one policy', () => {
     const manager = createManager({ p: { ...options, circuitBreaker: { maxKeys: COUNT } } });
-    const policies = new Array(COUNT).fill(manager.policy('p'));
+    const policy = manager.policy('p');
+    const policies = Array.from({ length: COUNT }, () => policy);
     for (let i = 0; i < COUNT; i++) manager.breaker('p', `tenant-${i}`);
     return { manager, policies, optionsOf: (i) => ({ key: `tenant-${i}` }) };
   }),
