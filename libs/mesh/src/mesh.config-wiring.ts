@@ -72,7 +72,7 @@ export class ConfigWiring implements MeshComponent {
   }
 }
 
-/** A new Redis has to answer within this time, in milliseconds, or the update is refused. */
+/** In milliseconds: a little more than the cache gives a new second tier to answer, so that its reason is the one told. */
 const SECOND_TIER_TIMEOUT_MS = 5_000;
 
 /** Swaps the cache's second tier when an update names another one. */

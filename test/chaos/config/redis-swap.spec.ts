@@ -99,12 +99,18 @@ describe('another Redis while requests run', () => {
 
     await expect(mesh.config.update(to(second), ops)).rejects.toMatchObject({
       code: 'MESH_CONFIG_REFUSED',
-      message: expect.stringContaining('cache failed to prepare it: no answer within 5000 ms'),
+      message: expect.stringContaining('cache failed to prepare it: the second tier did not answer within 4500 ms'),
     });
 
     expect(await stop()).toMatchObject({ wrong: 0 });
     expect(mesh.config.generation).toBe(1);
     await isUsed(mesh, first);
+  });
+
+  it('says why it could not be reached', { timeout: 20_000 }, async () => {
+    const mesh = await boot();
+    await second.kill();
+    await expect(mesh.config.update(to(second), ops)).rejects.toThrow(/did not answer within 4500 ms \(.*ECONNREFUSED/);
   });
 
   it('goes again when the service gets worse with it, and nothing that was deleted meanwhile comes back', async () => {

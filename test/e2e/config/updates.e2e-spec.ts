@@ -153,7 +153,7 @@ describe('an update that fails', () => {
       'in a room that prepares',
       { cache: { store: brokenStore } },
       'MESH_CONFIG_REFUSED',
-      'cache failed to prepare it: no route',
+      'cache failed to prepare it: the second tier did not answer within 4500 ms (no route)',
     ],
   ])('%s is refused as a whole', async (_, bad, code, text) => {
     const { mesh, told } = await boot();
