@@ -185,7 +185,7 @@ export class RequestDesk implements ExchangeTable {
       }
     };
     return policy.execute(attempt, {
-      deadlineAt: call.deadlineAt,
+      deadline: call.deadlineAt,
       ...(signal && { signal }),
       ...(idempotent !== undefined && { idempotent }),
     });

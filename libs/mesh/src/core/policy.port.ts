@@ -15,7 +15,7 @@ export interface ExecuteOptions {
   /** The caller's own signal: aborting it ends the call and counts as neither success nor failure. */
   readonly signal?: AbortSignal;
   /** Epoch ms after which the call must be over; the context's deadline applies as well, whichever ends first. */
-  readonly deadlineAt?: number;
+  readonly deadline?: number;
   /** Selects the breaker of a keyed policy: per host, per tenant. */
   readonly key?: string;
   /** Whether the function may run twice without harm; without it only unsent calls are retried. */

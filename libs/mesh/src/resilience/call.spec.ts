@@ -64,7 +64,7 @@ describe('a call through a policy', () => {
     ])('ends with %s, whichever is first', async (_, options, { inMs }: { inMs?: number }, inherited) => {
       const policy = policyWith({ retry: false, ...options });
       const { clock, contexts } = fixture;
-      const execute = () => policy.execute(never, { ...(inMs !== undefined && { deadlineAt: clock.now() + inMs }) });
+      const execute = () => policy.execute(never, { ...(inMs !== undefined && { deadline: clock.now() + inMs }) });
       const call =
         inherited === undefined
           ? execute()
@@ -76,7 +76,7 @@ describe('a call through a policy', () => {
 
     it('does not start when no time is left', async () => {
       const policy = policyWith();
-      const call = policy.execute(async () => 1, { deadlineAt: fixture.clock.now() - 1 });
+      const call = policy.execute(async () => 1, { deadline: fixture.clock.now() - 1 });
       await expect(call).rejects.toMatchObject({ code: 'MESH_DEADLINE_EXCEEDED' });
       expect(fixture.manager.list()).toMatchObject([{ calls: 0 }]);
     });
@@ -87,7 +87,7 @@ describe('a call through a policy', () => {
         [20, 0],
         [2_000, 1],
       ] as const) {
-        const call = expect(policy.execute(never, { deadlineAt: fixture.clock.now() + inMs })).rejects.toThrow();
+        const call = expect(policy.execute(never, { deadline: fixture.clock.now() + inMs })).rejects.toThrow();
         await fixture.clock.advance(inMs);
         await call;
         expect(fixture.manager.list()[0]).toMatchObject({ failures });
@@ -108,7 +108,7 @@ describe('a call through a policy', () => {
     it('keeps a deadline that lies further ahead than a timer reaches', async () => {
       const policy = policyWith({ timeoutMs: false, totalTimeoutMs: false, retry: false });
       const days = 30 * 86_400_000;
-      const call = expect(policy.execute(never, { deadlineAt: fixture.clock.now() + days })).rejects.toThrow(
+      const call = expect(policy.execute(never, { deadline: fixture.clock.now() + days })).rejects.toThrow(
         'out of time',
       );
       await fixture.clock.advance(days - 1);

@@ -115,7 +115,7 @@ export class Call<T> implements AttemptScope<T> {
   }
 
   #inheritedAt(now: number): number {
-    const asked = this.options?.deadlineAt;
+    const asked = this.options?.deadline;
     const inherited = this.host.inheritedDeadlineAt();
     if (asked === undefined && inherited === undefined) return Infinity;
     return now + Math.min(asked ?? Infinity, inherited ?? Infinity) - this.host.clock.now();

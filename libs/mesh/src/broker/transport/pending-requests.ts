@@ -80,7 +80,7 @@ export class PendingRequests {
     if (!policy) return this.#send(call, deadlineAt, signal);
     return policy.execute(
       (attempt) => this.#send(call, Math.min(deadlineAt, this.#now() + attempt.remainingMs), attempt.signal),
-      { deadlineAt, ...(signal && { signal }), ...(idempotent !== undefined && { idempotent }) },
+      { deadline: deadlineAt, ...(signal && { signal }), ...(idempotent !== undefined && { idempotent }) },
     );
   }
 

@@ -15,7 +15,7 @@ export interface MeshFetchInit extends RequestInit {
   /** Whether the request may be sent twice without harm. @default what HTTP says of its method */
   readonly idempotent?: boolean;
   /** Epoch ms after which the call must be over; the context's deadline applies as well, whichever ends first. */
-  readonly deadlineAt?: number;
+  readonly deadline?: number;
   /** Whether trace, correlation id and remaining time go out as headers. @default true */
   readonly propagate?: boolean;
 }
@@ -83,7 +83,7 @@ class FetchCall<T> {
 
   async run(): Promise<Response | T> {
     const { policy, init } = this;
-    const { key = this.#url.host, idempotent = IDEMPOTENT.has(this.#method), deadlineAt } = init;
+    const { key = this.#url.host, idempotent = IDEMPOTENT.has(this.#method), deadline } = init;
     const signal = this.#callerSignal();
     let answer: Response | undefined;
     try {
@@ -91,7 +91,7 @@ class FetchCall<T> {
         key,
         idempotent,
         ...(signal && { signal }),
-        ...(deadlineAt !== undefined && { deadlineAt }),
+        ...(deadline !== undefined && { deadline }),
         mayRepeat: () => this.#isReplayable(),
       });
     } catch (error) {
@@ -106,7 +106,7 @@ class FetchCall<T> {
 
   async #send(attempt: Attempt, caller: AbortSignal | undefined): Promise<Response | T> {
     const { init, input, deps, policy } = this;
-    const { key: _key, idempotent: _idempotent, deadlineAt: _deadlineAt, propagate = true, ...request } = init;
+    const { key: _key, idempotent: _idempotent, deadline: _deadline, propagate = true, ...request } = init;
     const given = request.headers ?? (input instanceof Request ? input.headers : undefined);
     const response = await globalThis.fetch(input instanceof Request ? input.clone() : input, {
       ...request,
