@@ -38,6 +38,25 @@ export class RedisServer {
     this.#process?.kill('SIGCONT');
   }
 
+  /** What it answers to one command, as text of its protocol. */
+  async command(line: string): Promise<string> {
+    const socket = connect(this.port, '127.0.0.1');
+    try {
+      await once(socket, 'connect');
+      socket.write(`${line}\r\n`);
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      return answer.toString();
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  /** The ids of its connections, this question's own not counted. */
+  async connections(): Promise<readonly string[]> {
+    const list = await this.command('CLIENT LIST');
+    return [...list.matchAll(/^id=(\d+) .* cmd=(?!client)/gm)].map(([, id]) => id!);
+  }
+
   async kill(): Promise<void> {
     const child = this.#process;
     this.#process = undefined;

@@ -39,6 +39,10 @@ export class ConnectedStore implements SecondTierStore {
     return this.store.write(items);
   }
 
+  reconnect(): void {
+    this.store.reconnect?.();
+  }
+
   close(): Promise<void> {
     return this.store.close();
   }

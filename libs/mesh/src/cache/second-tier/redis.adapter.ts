@@ -21,7 +21,8 @@ export async function redisStore({ url }: RedisOptions, ids: Ids): Promise<Secon
     pingInterval: 500,
     socket: {
       connectTimeout: 1_000,
-      // The only thing that notices a server which hangs. The client would close for good after it without a strategy.
+      // For a server that hangs in the handshake; later each command that is sent would put it off, see reconnect().
+      // The client would close for good after it without a strategy.
       socketTimeout: 2_000,
       reconnectStrategy: (retries) => 50 + ids.random() * Math.min(950, 50 * 2 ** retries),
     },
@@ -37,6 +38,11 @@ export async function redisStore({ url }: RedisOptions, ids: Ids): Promise<Secon
     },
     read: (keys) => store.read(keys),
     write: (items) => store.write(items),
+    reconnect: () => {
+      if (!client.isOpen) return;
+      client.destroy();
+      client.connect().catch(() => undefined);
+    },
     close: async () => {
       if (client.isOpen) client.destroy();
     },

@@ -19,6 +19,8 @@ export interface SecondTierStore {
   read(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
   /** Rejects unless all were written. */
   write(items: readonly StoredText[]): Promise<void>;
+  /** The connection has not answered for too long: begins anew with another one, where there are connections. */
+  reconnect?(): void;
   /** Lets go of the connection at once. The store is never used afterwards. */
   close(): Promise<void>;
 }

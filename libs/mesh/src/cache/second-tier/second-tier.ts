@@ -24,8 +24,10 @@ export interface SecondTierCollaborators {
 
 /** How many writes go out together. */
 const BATCH = 100;
-/** How long a stop waits for what is queued, in milliseconds. */
+/** How long a shutdown waits for what is queued, in milliseconds. */
 const DRAIN_MS = 2_000;
+/** How long a connection may leave everything unanswered before there is a new one, in milliseconds. */
+const SILENCE_MS = 2_000;
 export const PROBE_KEY = 'mesh:probe';
 
 /**
@@ -39,6 +41,9 @@ export class SecondTier {
   #unsubscribe: readonly (() => void)[] = [];
   #state: 'closed' | 'connecting' | 'up' | 'away' = 'closed';
   #reason = '';
+  /** Since when nothing was answered. */
+  #silentSince: number | undefined;
+  #drainLeftMs = DRAIN_MS;
   #probe: Timer | undefined;
   #retry: Timer | undefined;
   #flushing: Promise<void> | undefined;
@@ -125,15 +130,17 @@ export class SecondTier {
     };
   }
 
-  /** Waits until nothing is queued, for at most {@link DRAIN_MS} and not beyond the signal. */
+  /** Waits until nothing is queued, for at most {@link DRAIN_MS} in all its calls and not beyond the signal. */
   async drain(signal?: AbortSignal): Promise<void> {
     const { clock } = this.deps;
-    const endAt = clock.monotonic() + DRAIN_MS;
+    const startedAt = clock.monotonic();
+    const endAt = startedAt + this.#drainLeftMs;
     const waiting = (): boolean => this.#queue.size > 0 && this.#state === 'up' && !signal?.aborted;
     while (waiting() && clock.monotonic() < endAt) {
       this.#flush();
       await Promise.race([this.#flushing, clock.sleep(50, signal).catch(() => undefined)]);
     }
+    this.#drainLeftMs -= clock.monotonic() - startedAt;
   }
 
   async close(): Promise<void> {
@@ -197,10 +204,15 @@ export class SecondTier {
 
   /** Knows why it failed before the policy does, which may open the breaker over it. */
   async #attempt<T>(limitMs: number, work: () => Promise<T>): Promise<T> {
+    const startedAt = this.deps.clock.monotonic();
     try {
-      return await this.#bounded(limitMs, work);
+      const result = await this.#bounded(limitMs, work);
+      this.#silentSince = undefined;
+      return result;
     } catch (error) {
       this.#reason = reasonOf(error);
+      // An error is an answer, too; a connection that is silent for long is no better than none.
+      this.#silentSince = error instanceof SecondTierTimeout ? (this.#silentSince ?? startedAt) : undefined;
       throw error;
     }
   }
@@ -244,10 +256,18 @@ export class SecondTier {
       () => this.#comeBack(),
       (error: unknown) => {
         this.#probe?.cancel();
+        this.#endSilence();
         // Refused by the breaker, nobody was asked: that is made up for as soon as it may be.
         if (this.#state === 'away') this.#scheduleProbe(isMeshError(error) ? error.retryAfterMs : undefined);
       },
     );
+  }
+
+  #endSilence(): void {
+    const now = this.deps.clock.monotonic();
+    if (this.#state !== 'away' || now - (this.#silentSince ?? now) < SILENCE_MS) return;
+    this.#silentSince = undefined;
+    this.store.reconnect?.();
   }
 
   #comeBack(): void {
