@@ -68,8 +68,8 @@ const defaults = {
   ),
   cache: provide(
     CacheClient,
-    [Config, Clock, Ids, MeshEvents, MetricsClient, CallContexts, ServiceInfo, CircuitBreakerManager],
-    (config, clock, ids, events, metrics, contexts, service, breakers) =>
+    [Config, Clock, Ids, MeshEvents, MetricsClient, CallContexts, ServiceInfo, CircuitBreakerManager, MessageBroker],
+    (config, clock, ids, events, metrics, contexts, service, breakers, broker) =>
       new MeshCache(config.section('cache'), {
         clock,
         ids,
@@ -77,6 +77,8 @@ const defaults = {
         metrics,
         contexts,
         service,
+        // In process there are no other instances to tell what changed.
+        ...(config.snapshot.broker.transport !== 'in-process' && { broker }),
         // Declared when a second tier asks for it: without one there is no such policy.
         policies: { policy: (name) => breakers.declare(name, SECOND_TIER_POLICY, 'the second tier of the cache') },
       }),
