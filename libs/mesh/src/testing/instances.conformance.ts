@@ -42,7 +42,6 @@ export const instanceRules: Readonly<Record<string, Rule>> = {
     let over = false;
     let calls = 0;
     const load = async (): Promise<void> => {
-      // oxlint-disable-next-line no-unmodified-loop-condition -- it is, below, while the callers run
       while (!over) {
         const n = calls++;
         assert.equal(await broker.request<number>('conformance.rolling', n), n);

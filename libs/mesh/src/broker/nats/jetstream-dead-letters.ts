@@ -94,7 +94,7 @@ function letterOf(topic: string, { data, header, time }: StoredMsg): DeadLetter 
     message: {
       id: headers[HEADER.id] ?? '',
       topic,
-      payload: payloadOf(data, header),
+      payload: payloadOf(data, headers),
       headers,
       publishedAt: Number(headers[HEADER.sentAt]) || time.getTime(),
       attempt: attempts,
@@ -107,9 +107,9 @@ function letterOf(topic: string, { data, header, time }: StoredMsg): DeadLetter 
 }
 
 /** The bytes themselves where they are no payload: perhaps that is why it is dead. */
-function payloadOf(data: Uint8Array, header: MsgHdrs): unknown {
+function payloadOf(data: Uint8Array, headers: Headers): unknown {
   try {
-    return decodePayload(bodyOf(data, header));
+    return decodePayload(bodyOf(data, headers));
   } catch {
     return Buffer.from(data);
   }

@@ -132,7 +132,7 @@ export class JetStream {
     to.onEvent({
       id: headers[HEADER.id] ?? headers[MESSAGE_ID] ?? `${stream}:${streamSequence}`,
       headers,
-      body: bodyOf(message.data, message.headers),
+      body: bodyOf(message.data, headers),
       publishedAt: Math.floor(timestampNanos / NANOS),
       attempt: deliveryCount,
       settle: this.#settlement(message, spec, to.onSettled),

@@ -26,7 +26,7 @@ import type {
   WireReply,
 } from '../transport/transport-driver.port.js';
 import { JetStream } from './jetstream.adapter.js';
-import { bodyOf, CONTENT_TYPE, ERROR, headersOf, MESSAGE_ID } from './nats.message.js';
+import { bodyOf, CONTENT_TYPE, ERROR, headersOf, MESSAGE_ID, writtenHeaders } from './nats.message.js';
 import { Subjects } from './subjects.js';
 
 type NatsModule = typeof import('@nats-io/transport-node');
@@ -92,7 +92,7 @@ export class NatsDriver implements TransportDriver {
 
   request({ id, name, headers, body }: OutgoingMessage): void {
     const reply = this.#inbox + id;
-    this.#send(this.#subjects.request(name), body, { reply, headers: this.#headers(headers, body) });
+    this.#send(this.#subjects.request(name), body, { reply, headers: writtenHeaders(headers, body.contentType) });
   }
 
   async publish(message: OutgoingMessage, guarantee: 'sent' | 'confirmed'): Promise<void> {
@@ -214,19 +214,23 @@ export class NatsDriver implements TransportDriver {
   #onAnswer(error: Error | null, message: Msg): void {
     if (error) return this.#host?.onFailure('answers', error);
     const id = message.subject.slice(this.#inbox.length);
-    const headers = message.headers;
-    if (headers?.code === NO_RESPONDERS && message.data.length === 0) this.#host?.onNoResponder(id);
-    else this.#host?.onReply(id, { ok: !headers?.has(ERROR), body: bodyOf(message.data, headers) });
+    if (message.headers?.code === NO_RESPONDERS && message.data.length === 0) return this.#host?.onNoResponder(id);
+    const headers = headersOf(message.headers);
+    this.#host?.onReply(id, { ok: headers[ERROR] === undefined, body: bodyOf(message.data, headers) });
   }
 
   #incoming(message: Msg): IncomingRequest {
+    const headers = headersOf(message.headers);
+    const { reply: inbox = '' } = message;
     return {
-      headers: headersOf(message.headers),
-      body: bodyOf(message.data, message.headers),
+      id: inbox.slice(inbox.lastIndexOf('.') + 1),
+      headers,
+      body: bodyOf(message.data, headers),
       reply: ({ ok, body }: WireReply) => {
         this.#assertSize(body);
-        const headers = ok && !body.contentType ? undefined : this.#headers(ok ? {} : { [ERROR]: '1' }, body);
-        message.respond(body.data, headers ? { headers } : {});
+        const isPlain = ok && body.contentType === undefined;
+        const options = isPlain ? undefined : { headers: writtenHeaders(ok ? {} : { [ERROR]: '1' }, body.contentType) };
+        message.respond(body.data, options);
       },
     };
   }
@@ -236,7 +240,7 @@ export class NatsDriver implements TransportDriver {
     return {
       id: known[MESSAGE_ID] ?? this.#parts.ids.next(),
       headers: known,
-      body: bodyOf(data, headers),
+      body: bodyOf(data, known),
       publishedAt: Number(known[HEADER.sentAt]) || this.#parts.clock.now(),
       attempt: 1,
     };

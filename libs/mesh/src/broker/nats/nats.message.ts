@@ -1,3 +1,4 @@
+import type { MsgHdrs } from '@nats-io/transport-node';
 import type { Headers } from '../transport/message-headers.js';
 import type { WireBody } from '../transport/transport-driver.port.js';
 
@@ -7,18 +8,29 @@ export const CONTENT_TYPE = 'content-type';
 /** Marks an answer whose body is the wire form of an error. */
 export const ERROR = 'mesh-error';
 
-interface NatsHeaders {
-  keys(): string[];
-  get(name: string): string;
-}
+const NONE: Headers = Object.freeze({});
 
-export function headersOf(headers: NatsHeaders | undefined): Headers {
+/** The headers as plain values, the first where there are several. */
+export function headersOf(headers: MsgHdrs | undefined): Headers {
+  if (!headers) return NONE;
   const known: Record<string, string> = {};
-  if (headers) for (const name of headers.keys()) known[name] = headers.get(name);
+  for (const [name, values] of headers) known[name] = values[0]!;
   return known;
 }
 
-export function bodyOf(data: Uint8Array, headers: NatsHeaders | undefined): WireBody {
-  const contentType = headers?.get(CONTENT_TYPE);
-  return contentType ? { data, contentType } : { data };
+export function bodyOf(data: Uint8Array, headers: Headers): WireBody {
+  const contentType = headers[CONTENT_TYPE];
+  return contentType === undefined ? { data } : { data, contentType };
+}
+
+/**
+ * Headers as the client takes them, already written: its own keep every value in a list in a map, to write it once. All
+ * that `publish` asks of them is `encode`.
+ */
+export function writtenHeaders(headers: Headers, contentType: string | undefined): MsgHdrs {
+  let text = 'NATS/1.0\r\n';
+  for (const name in headers) text += `${name}: ${headers[name]}\r\n`;
+  if (contentType !== undefined) text += `${CONTENT_TYPE}: ${contentType}\r\n`;
+  const written = { encode: () => Buffer.from(`${text}\r\n`) };
+  return written as unknown as MsgHdrs;
 }

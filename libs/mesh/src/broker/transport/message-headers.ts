@@ -40,15 +40,21 @@ export function assertHeaders(headers: Headers, what: string): void {
   }
 }
 
-/** What the context carries along, and `headers`. */
+/**
+ * What the context carries along, and `headers`. Without a context nothing is carried: the message's own id is the
+ * correlation id then, and need not be sent twice.
+ */
 export function contextHeaders(
   headers: Headers | undefined,
-  context: Omit<CallContext, 'deadlineAt'>,
+  context: Omit<CallContext, 'deadlineAt'> | undefined,
 ): Record<string, string> {
-  const { correlationId, traceparent, tracestate } = context;
-  const sent: Record<string, string> = { [HEADER.correlationId]: correlationId };
-  if (traceparent !== undefined) sent[HEADER.traceparent] = traceparent;
-  if (tracestate !== undefined) sent[HEADER.tracestate] = tracestate;
+  const sent: Record<string, string> = {};
+  if (context) {
+    const { correlationId, traceparent, tracestate } = context;
+    sent[HEADER.correlationId] = correlationId;
+    if (traceparent !== undefined) sent[HEADER.traceparent] = traceparent;
+    if (tracestate !== undefined) sent[HEADER.tracestate] = tracestate;
+  }
   // What the caller says itself wins: a span of its own is nearer than that of the context.
   if (headers) Object.assign(sent, headers);
   return sent;

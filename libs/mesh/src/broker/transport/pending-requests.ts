@@ -20,6 +20,9 @@ import { decodePayload, encodePayload } from './payload.codec.js';
 import type { TransportDriver, WireBody, WireReply } from './transport-driver.port.js';
 import { revive } from './wire-error.js';
 
+/** Enough to tell processes apart in logs; within one, a counter does. */
+const ID_PREFIX_LENGTH = 8;
+
 interface RequestParts {
   readonly clock: Clock;
   readonly ids: Ids;
@@ -53,7 +56,7 @@ export class PendingRequests {
     this.#options = options;
     this.#parts = parts;
     this.#timeouts = new TimeoutList(parts.clock);
-    this.#idPrefix = `${parts.ids.next()}-`;
+    this.#idPrefix = `${parts.ids.next().slice(0, ID_PREFIX_LENGTH)}-`;
   }
 
   get inFlight(): number {
@@ -137,7 +140,7 @@ export class PendingRequests {
     this.#timeouts.expireAll();
   }
 
-  async #send(call: OutgoingCall, deadlineAt: number, signal?: AbortSignal): Promise<unknown> {
+  #send(call: OutgoingCall, deadlineAt: number, signal?: AbortSignal): Promise<unknown> {
     signal?.throwIfAborted();
     const { clock, driver, contexts } = this.#parts;
     const { pattern, body } = call;
@@ -147,7 +150,7 @@ export class PendingRequests {
     if (timeoutMs <= 0) this.#timeOut(pattern, 0);
 
     const id = this.#idPrefix + ++this.#idCount;
-    const headers = contextHeaders(call.headers, contexts.current() ?? { correlationId: id });
+    const headers = contextHeaders(call.headers, contexts.current());
     headers[HEADER.timeoutMs] = String(timeoutMs);
     const startedAt = clock.monotonic();
     const pending = new Pending(id, pattern, startedAt, () => this.#expire(pending, timeoutMs));

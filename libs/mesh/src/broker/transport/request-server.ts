@@ -1,3 +1,4 @@
+import { isObservable } from 'rxjs';
 import type { RequestHandler, RequestMessage } from '../../core/broker.port.js';
 import type { CallContexts } from '../../core/call-context.js';
 import type { Clock } from '../../core/clock.js';
@@ -12,7 +13,7 @@ import type { Counter } from '../../core/metrics.port.js';
 import { OverloadedError, RequestTimeoutError } from '../broker.errors.js';
 import type { BrokerMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
-import { handlerResult } from '../handler-result.js';
+import { handlerResult, isPromiseLike } from '../handler-result.js';
 import { Expiring, TimeoutList } from '../timeout-list.js';
 import { IntakeSlot } from './intake-slot.js';
 import { contextOf, HEADER, timeoutOf, type Headers } from './message-headers.js';
@@ -90,7 +91,7 @@ export class RequestServer {
       pattern,
       name,
       handler,
-      slot: new IntakeSlot(() => this.#parts.driver.serve(pattern, (request) => void this.#answer(route, request))),
+      slot: new IntakeSlot(() => this.#parts.driver.serve(pattern, (request) => this.#answer(route, request))),
       ok: count('ok'),
       failed: count('failed'),
       refused: count('refused'),
@@ -109,76 +110,94 @@ export class RequestServer {
     this.#timeouts.expireAll();
   }
 
-  async #answer(route: Route, request: IncomingRequest): Promise<void> {
-    const reply = request.headers[HEADER.probe] === undefined ? this.#run(route, request) : answered(undefined);
-    try {
-      await this.#reply(request, reply instanceof Promise ? await reply : reply);
-    } catch (error) {
-      const what = `the answer to "${route.pattern}"`;
-      this.#parts.events.emit('broker.transport-failed', { transport: this.#parts.driver.name, what, error });
-    }
-  }
-
-  /** An answer that the transport refuses, being too large, becomes an error: better than the caller's timeout. */
-  async #reply(request: IncomingRequest, reply: WireReply): Promise<void> {
-    try {
-      await request.reply(reply);
-    } catch (error) {
-      if (!isMeshError(error)) throw error;
-      await request.reply(errorReply(toWire(error, this.#parts.service)));
-    }
-  }
-
-  #run(route: Route, request: IncomingRequest): Promise<WireReply> | WireReply {
+  /** Never in more turns than the handler itself takes: answers to what arrived together leave together. */
+  #answer(route: Route, request: IncomingRequest): void {
     const { requestTimeoutMs, maxInFlight } = this.#options.current;
+    const { pattern } = route;
+    if (request.headers[HEADER.probe] !== undefined) return this.#reply(route, request, answered(undefined));
     const timeoutMs = timeoutOf(request.headers, requestTimeoutMs);
     if (timeoutMs <= 0) {
       route.expired.inc();
-      return this.#refusal(new RequestTimeoutError(route.pattern, 0));
+      return this.#reply(route, request, this.#refusal(new RequestTimeoutError(pattern, 0)));
     }
     if (this.#running.size >= maxInFlight) {
       route.refused.inc();
-      return this.#refusal(new OverloadedError(`The request "${route.pattern}"`, maxInFlight, 'requests run'));
+      const error = new OverloadedError(`The request "${pattern}"`, maxInFlight, 'requests run');
+      return this.#reply(route, request, this.#refusal(error));
     }
     let payload: unknown;
     try {
       payload = decodePayload(request.body);
     } catch (error) {
       route.refused.inc();
-      return this.#refusal(error as MeshError);
+      return this.#reply(route, request, this.#refusal(error as MeshError));
     }
-    return this.#handle(route, request.headers, { payload, timeoutMs });
+    this.#handle(route, request, { payload, timeoutMs });
   }
 
-  async #handle(
+  #handle(
     route: Route,
-    headers: Headers,
+    request: IncomingRequest,
     { payload, timeoutMs }: { readonly payload: unknown; readonly timeoutMs: number },
-  ): Promise<WireReply> {
+  ): void {
     const { clock, contexts } = this.#parts;
+    const { headers, id = route.pattern } = request;
     const deadlineAt = clock.now() + timeoutMs;
-    const served = new ServedRequest(route.pattern, headers, {
-      deadlineAt,
-      startedAt: clock.monotonic(),
-      name: route.name,
-    });
+    const served = new ServedRequest(route, headers, { deadlineAt, startedAt: clock.monotonic() });
     this.#running.add(served);
     this.#timeouts.add(served, served.startedAt + timeoutMs);
-    const context = { ...contextOf(headers, route.pattern), deadlineAt };
-    try {
-      const value = await contexts.run(context, () => invoke(route.handler, payload, served));
-      const reply = answered(value);
+    const succeed = (value: unknown): void => {
+      let reply: WireReply;
+      try {
+        reply = answered(value);
+      } catch (error) {
+        return fail(error);
+      }
       route.ok.inc();
-      return reply;
-    } catch (error) {
+      this.#end(served);
+      this.#reply(route, request, reply);
+    };
+    const fail = (error: unknown): void => {
       route.failed.inc();
-      return this.#failure(route, error);
-    } finally {
-      this.#timeouts.remove(served);
-      this.#running.delete(served);
-      this.#finished++;
-      // One turn later: the answer is written first.
-      if (this.#running.size === 0) setImmediate(this.#parts.onIdle);
+      this.#end(served);
+      this.#reply(route, request, this.#failure(route, error));
+    };
+    try {
+      const context = { ...contextOf(headers, id), deadlineAt };
+      const returned: unknown = contexts.run(context, () => route.handler(payload as never, served));
+      if (isObservable(returned)) handlerResult(returned).then(succeed, fail);
+      else if (isPromiseLike(returned))
+        returned.then(
+          (value) => (isObservable(value) ? handlerResult(value).then(succeed, fail) : succeed(value)),
+          fail,
+        );
+      else succeed(returned);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  #end(served: ServedRequest): void {
+    this.#timeouts.remove(served);
+    this.#running.delete(served);
+    this.#finished++;
+    // One turn later: the answer is written first.
+    if (this.#running.size === 0) setImmediate(this.#parts.onIdle);
+  }
+
+  /** An answer that the transport refuses, being too large, becomes an error: better than the caller's timeout. */
+  #reply(route: Route, request: IncomingRequest, reply: WireReply): void {
+    const onFailure = (error: unknown): void => {
+      const again = isMeshError(error) && reply.ok;
+      if (again) return this.#reply(route, request, errorReply(toWire(error, this.#parts.service)));
+      const what = `the answer to "${route.pattern}"`;
+      this.#parts.events.emit('broker.transport-failed', { transport: this.#parts.driver.name, what, error });
+    };
+    try {
+      const sent = request.reply(reply);
+      if (sent) sent.catch(onFailure);
+    } catch (error) {
+      onFailure(error);
     }
   }
 
@@ -200,19 +219,27 @@ export class RequestServer {
 class ServedRequest extends Expiring implements RequestMessage {
   readonly deadlineAt: number;
   readonly startedAt: number;
-  readonly name: string;
+  readonly #route: Route;
   #abort: AbortController | undefined = undefined;
   #overdue = false;
 
   constructor(
-    readonly pattern: string,
+    route: Route,
     readonly headers: Headers,
-    { deadlineAt, startedAt, name }: { readonly deadlineAt: number; readonly startedAt: number; readonly name: string },
+    { deadlineAt, startedAt }: { readonly deadlineAt: number; readonly startedAt: number },
   ) {
     super();
+    this.#route = route;
     this.deadlineAt = deadlineAt;
     this.startedAt = startedAt;
-    this.name = name;
+  }
+
+  get pattern(): string {
+    return this.#route.pattern;
+  }
+
+  get name(): string {
+    return this.#route.name;
   }
 
   get signal(): AbortSignal {
@@ -236,10 +263,6 @@ class ServedRequest extends Expiring implements RequestMessage {
   #reason(): Error {
     return new RequestTimeoutError(this.pattern, 0);
   }
-}
-
-async function invoke(handler: RequestHandler, payload: unknown, message: RequestMessage): Promise<unknown> {
-  return handlerResult(handler(payload as never, message));
 }
 
 function answered(value: unknown): WireReply {

@@ -40,6 +40,8 @@ export interface WireReply {
 
 /** A request that arrived. */
 export interface IncomingRequest {
+  /** The sender's id of the request, as far as the transport shows it. */
+  readonly id?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: WireBody;
   /** Sends the answer. Rejects when it can't be sent, with a reason that need not be known to the handler. */

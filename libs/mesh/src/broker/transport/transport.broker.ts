@@ -154,7 +154,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     if (schema) await conforming(schema, payload, what);
     const { contexts, clock, service } = this.#parts;
     const current = contexts.current();
-    const sent = contextHeaders(headers, current ?? { correlationId: id });
+    const sent = contextHeaders(headers, current);
     sent[HEADER.source] = `${service.name}/${service.instance}`;
     sent[HEADER.sentAt] = String(clock.now());
     if (key !== undefined) sent[HEADER.key] = key;
