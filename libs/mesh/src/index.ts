@@ -58,7 +58,7 @@ export { MeshFetch, type MeshFetchInit, type ReadingInit } from './resilience/ht
 export { UpstreamStatusError } from './resilience/http/upstream-status.error.js';
 export { callSignal, currentAttempt } from './resilience/call-signal.js';
 export { attemptsOf, isCalleeFailure, isFallbackWorthy, isUnsent } from './resilience/error-classification.js';
-export { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
+export { CircuitBreakerManager, type SharingOptions } from './resilience/circuit-breaker.manager.js';
 export { Fallback } from './resilience/decorators/fallback.decorator.js';
 export { Bulkhead, CircuitBreaker, RateLimit, Retry, Timeout } from './resilience/decorators/protection.decorators.js';
 export { Resilient } from './resilience/decorators/resilient.decorator.js';
