@@ -11,3 +11,6 @@ export function provide<T, const D extends readonly Token[]>(
 ): FactoryProvider<T> {
   return { provide: token, inject: [...inject], useFactory };
 }
+
+/** Finds a part of the application by its token. */
+export type PartLookup = <T>(token: Token<T>) => T;
