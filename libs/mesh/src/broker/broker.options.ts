@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { natsOptions } from './nats/nats.options.js';
+import { rabbitMqOptions } from './rabbitmq/rabbitmq.options.js';
 
 const whole = (min: number, max: number) => z.number().int().min(min).max(max);
 const backoff = z.array(whole(0, 3_600_000)).min(1).max(20);
@@ -89,6 +90,7 @@ export const brokerOptionsSchema = z.discriminatedUnion('transport', [
     ...shared,
   }),
   z.strictObject({ transport: z.literal('nats'), ...natsOptions, ...remote }),
+  z.strictObject({ transport: z.literal('rabbitmq'), ...rabbitMqOptions, ...remote }),
 ]);
 
 export type BrokerOptions = z.infer<typeof brokerOptionsSchema>;
@@ -100,3 +102,5 @@ export type SharedBrokerOptions = Omit<Extract<BrokerOptions, { transport: 'in-p
 export type RemoteBrokerOptions = SharedBrokerOptions & z.infer<z.ZodObject<typeof remote>>;
 
 export type NatsBrokerOptions = Extract<BrokerOptions, { transport: 'nats' }>;
+
+export type RabbitMqBrokerOptions = Extract<BrokerOptions, { transport: 'rabbitmq' }>;

@@ -1,11 +1,12 @@
 import type { LiveOptions } from '../core/live-options.js';
 import type { BrokerCollaborators } from './broker-collaborators.js';
-import type { BrokerOptions, NatsBrokerOptions } from './broker.options.js';
+import type { BrokerOptions, NatsBrokerOptions, RabbitMqBrokerOptions } from './broker.options.js';
 import type { DedupeStore } from './dedupe/dedupe.store.js';
 import { MemoryDedupeStore } from './dedupe/memory-dedupe.store.js';
 import { RedisDedupeStore } from './dedupe/redis-dedupe.adapter.js';
 import { InProcessBroker } from './in-process.broker.js';
 import { NatsDriver } from './nats/nats.adapter.js';
+import { RabbitMqDriver } from './rabbitmq/rabbitmq.adapter.js';
 import { TransportBroker } from './transport/transport.broker.js';
 
 /** The broker that the configuration names. The client of a server is loaded when it starts, and only if it is named. */
@@ -22,6 +23,10 @@ export function createBroker(
       // The transport never changes while the application runs.
       const nats = options as LiveOptions<NatsBrokerOptions>;
       return new TransportBroker(nats, new NatsDriver(nats.current, parts), parts);
+    }
+    case 'rabbitmq': {
+      const rabbitMq = options as LiveOptions<RabbitMqBrokerOptions>;
+      return new TransportBroker(rabbitMq, new RabbitMqDriver(rabbitMq.current, parts), parts);
     }
   }
 }

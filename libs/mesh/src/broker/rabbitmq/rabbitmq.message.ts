@@ -1,0 +1,67 @@
+import type { Envelope, HeaderFields, MessageBody } from 'rabbitmq-client';
+import { PayloadError } from '../broker.errors.js';
+import { HEADER, type Headers } from '../transport/message-headers.js';
+import type { OutgoingMessage, WireBody } from '../transport/transport-driver.port.js';
+
+/** Marks an answer whose body is the wire form of an error. */
+export const ERROR = 'mesh-error';
+/** Which delivery the next one of this copy is; absent on the first. */
+export const ATTEMPT = 'mesh-attempt';
+
+/** AMQP's short strings: header names, ids. */
+const SHORT_STRING_BYTES = 255;
+/** All headers are one frame, and one that is too large would close the channel. */
+const HEADERS_BYTES = 65_536;
+const BYTES = 'application/octet-stream';
+
+type Received = HeaderFields & { readonly body: MessageBody };
+
+/** What an AMQP message has beside its body. */
+export function propertiesOf({ id, headers, body }: Pick<OutgoingMessage, 'id' | 'headers' | 'body'>): Envelope {
+  const isShort = Buffer.byteLength(id) <= SHORT_STRING_BYTES;
+  const sent = isShort ? headers : { ...headers, [HEADER.id]: id };
+  assertHeadersFit(sent);
+  return {
+    headers: sent,
+    ...(isShort && { messageId: id }),
+    ...(body.contentType !== undefined && { contentType: body.contentType }),
+  };
+}
+
+/** The bytes as the client takes them: it would write any other array as JSON. */
+export function bytesOf({ data }: WireBody): Buffer {
+  return Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** Headers of other programs may be of any kind; those of the mesh are strings. */
+export function headersOf({ headers }: HeaderFields): Headers {
+  const known: Record<string, string> = {};
+  for (const name in headers) {
+    const value: unknown = headers[name];
+    if (typeof value === 'string') known[name] = value;
+    else if (typeof value === 'number' || typeof value === 'boolean') known[name] = String(value);
+  }
+  return known;
+}
+
+/** The client has parsed already what other programs mark as JSON or text. */
+export function bodyOf({ body, contentType }: Received): WireBody {
+  const data = Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
+  return contentType === BYTES ? { data, contentType } : { data };
+}
+
+export function idOf({ messageId, headers }: HeaderFields): string | undefined {
+  const own: unknown = headers?.[HEADER.id];
+  return typeof own === 'string' ? own : messageId;
+}
+
+function assertHeadersFit(headers: Headers): void {
+  let bytes = 0;
+  for (const name in headers) {
+    if (name.length > SHORT_STRING_BYTES)
+      throw new PayloadError(`The header "${name.slice(0, 40)}…" has a name of ${name.length} bytes; AMQP takes 255.`);
+    bytes += name.length + headers[name]!.length * 3 + 8;
+  }
+  if (bytes > HEADERS_BYTES)
+    throw new PayloadError(`The headers of a message take up to ${bytes} bytes; ${HEADERS_BYTES} are allowed.`);
+}
