@@ -1,9 +1,9 @@
-/** What inventory answers to and what it listens for. */
+/** What inventory answers to. */
 export const inventory = {
   listProducts: 'inventory.products.list',
   getProduct: 'inventory.products.get',
   reserve: 'inventory.reserve',
-  release: 'inventory.release',
+  countStock: 'inventory.stock.count',
 } as const;
 
 export interface Product {
@@ -22,4 +22,12 @@ export interface Reservation {
   readonly orderId: string;
   readonly product: Product;
   readonly quantity: number;
+}
+
+/** One product on the shelves. */
+export interface StockCount {
+  readonly productId: string;
+  readonly onHand: number;
+  /** Taken from the shelf for orders that are neither paid nor cancelled yet. */
+  readonly reserved: number;
 }

@@ -2,6 +2,7 @@
 export const payments = {
   charge: 'payments.charge',
   configureProvider: 'payments.provider.configure',
+  showAccount: 'payments.account.show',
 } as const;
 
 /** Charging twice for one order charges once: the order's id is the idempotency key. */
@@ -22,4 +23,10 @@ export interface ProviderBehaviour {
   readonly failureRatio: number;
   /** How long each charge takes, in milliseconds. */
   readonly latencyMs: number;
+}
+
+/** What the provider has taken so far. */
+export interface Account {
+  readonly charges: number;
+  readonly amountCents: number;
 }

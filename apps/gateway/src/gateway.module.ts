@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { DemoController } from './demo.controller.js';
+import { OrderEvents } from './order-events.js';
 import { OrdersController } from './orders.controller.js';
 import { OrdersRepository } from './orders.repository.js';
 import { OrdersService } from './orders.service.js';
@@ -11,6 +12,14 @@ import { ReceiptsHandler } from './receipts.handler.js';
 
 @Module({
   controllers: [ProductsController, OrdersController, DemoController],
-  providers: [ProductsService, OrdersService, OrdersRepository, PaymentsClient, PendingPayments, ReceiptsHandler],
+  providers: [
+    ProductsService,
+    OrdersService,
+    OrdersRepository,
+    OrderEvents,
+    PaymentsClient,
+    PendingPayments,
+    ReceiptsHandler,
+  ],
 })
 export class GatewayModule {}

@@ -1,8 +1,10 @@
 import { Logger } from '@nestjs/common';
-import { isMeshError, MeshComponent, MessageBroker } from 'nestjs-mesh';
-import { orders, type OrderPaid } from '../../contracts/src/orders.contract.js';
+import { isMeshError, MeshComponent } from 'nestjs-mesh';
+import { cancelled, paid } from './order.event.js';
 import { OrdersRepository, type Order } from './orders.repository.js';
 import { PaymentsClient } from './payments.client.js';
+import { isRefusal } from './refusal.js';
+import { Rounds } from './rounds.js';
 
 const EVERY_MS = 500;
 
@@ -10,29 +12,20 @@ const EVERY_MS = 500;
 @MeshComponent({ name: 'pending-payments' })
 export class PendingPayments {
   readonly #logger = new Logger(PendingPayments.name);
-  #timer: NodeJS.Timeout | undefined;
-  #round = Promise.resolve();
+  readonly #rounds = new Rounds(EVERY_MS, () => this.#settle());
 
   constructor(
-    private readonly broker: MessageBroker,
     private readonly payments: PaymentsClient,
     private readonly repository: OrdersRepository,
   ) {}
 
   start(): void {
-    this.#schedule();
+    this.#rounds.start();
   }
 
   /** Lets the running round finish: a charge that has begun is recorded. */
   async stop(): Promise<void> {
-    clearTimeout(this.#timer);
-    await this.#round;
-  }
-
-  #schedule(): void {
-    this.#timer = setTimeout(() => {
-      this.#round = this.#settle().finally(() => this.#timer && this.#schedule());
-    }, EVERY_MS);
+    await this.#rounds.stop();
   }
 
   /** Stops at the first failure: the next round tries again. */
@@ -49,8 +42,14 @@ export class PendingPayments {
   }
 
   async #charge(order: Order): Promise<void> {
-    const { paymentId } = await this.payments.charge({ orderId: order.id, amountCents: order.amountCents });
-    this.repository.save({ ...order, status: 'paid', paymentId });
-    await this.broker.publish(orders.paid, { orderId: order.id, paymentId } satisfies OrderPaid);
+    const { id: orderId, amountCents } = order;
+    try {
+      const { paymentId } = await this.payments.charge({ orderId, amountCents });
+      this.repository.save({ ...order, status: 'paid', paymentId }, { event: paid({ orderId, paymentId }) });
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.#logger.warn(`Order ${orderId} is cancelled, its payment was refused: ${String(error)}`);
+      this.repository.save({ ...order, status: 'cancelled' }, { event: cancelled({ orderId }) });
+    }
   }
 }

@@ -1,6 +1,9 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { Subscribe } from 'nestjs-mesh';
-import { orders, type OrderPaid, type OrderPlaced } from '../../contracts/src/orders.contract.js';
+import { Subscribe, type SubscribeOptions } from 'nestjs-mesh';
+import { type OrderPaid, type OrderPlaced, orders } from '../../contracts/src/orders.contract.js';
+
+/** A mail can't be taken back: every event is delivered, and each is handled once. */
+const ONCE: SubscribeOptions = { guarantee: 'atLeastOnce', dedupe: true };
 
 /** Writes to the customer; the log stands in for the mail server. */
 @Injectable()
@@ -8,15 +11,15 @@ export class ReceiptsHandler {
   readonly #logger = new Logger(ReceiptsHandler.name);
   readonly #written = new Set<string>();
 
-  @Subscribe(orders.placed)
+  @Subscribe(orders.placed, ONCE)
   onPlaced({ orderId, amountCents }: OrderPlaced): void {
     this.#written.add(orderId);
     this.#logger.log(`Receipt for order ${orderId}: ${(amountCents / 100).toFixed(2)} EUR`);
   }
 
-  @Subscribe(orders.paid)
+  @Subscribe(orders.paid, ONCE)
   onPaid({ orderId, paymentId }: OrderPaid): void {
-    this.#logger.log(`Order ${orderId} is paid at last: payment ${paymentId}`);
+    this.#logger.log(`Order ${orderId} is paid: payment ${paymentId}`);
   }
 
   hasReceipt(orderId: string): boolean {

@@ -1,15 +1,17 @@
 import { Controller } from '@nestjs/common';
-import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
+import { MessagePattern, Payload } from '@nestjs/microservices';
+import { Subscribe } from 'nestjs-mesh';
 import {
   inventory,
   type Product,
   type Reservation,
   type ReserveStock,
+  type StockCount,
 } from '../../contracts/src/inventory.contract.js';
-import { orders, type OrderPlaced } from '../../contracts/src/orders.contract.js';
+import { type OrderCancelled, type OrderPaid, orders } from '../../contracts/src/orders.contract.js';
 import { StockService } from './stock.service.js';
 
-/** Inventory's side of the broker, in Nest's own decorators. */
+/** Inventory's side of the broker: requests in Nest's own decorators, events with the guarantee that stock needs. */
 @Controller()
 export class InventoryController {
   constructor(private readonly stock: StockService) {}
@@ -29,13 +31,18 @@ export class InventoryController {
     return this.stock.reserve(request);
   }
 
-  @MessagePattern(inventory.release)
-  release(@Payload('orderId') orderId: string): void {
-    this.stock.release(orderId);
+  @MessagePattern(inventory.countStock)
+  count(): StockCount[] {
+    return this.stock.count();
   }
 
-  @EventPattern(orders.placed)
-  onOrderPlaced(@Payload() event: OrderPlaced): void {
-    this.stock.confirm(event.orderId);
+  @Subscribe(orders.paid, { guarantee: 'atLeastOnce' })
+  onPaid({ orderId }: OrderPaid): void {
+    this.stock.sell(orderId);
+  }
+
+  @Subscribe(orders.cancelled, { guarantee: 'atLeastOnce' })
+  onCancelled({ orderId }: OrderCancelled): void {
+    this.stock.release(orderId);
   }
 }

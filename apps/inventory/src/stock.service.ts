@@ -1,5 +1,5 @@
 import { ConflictException, Injectable, NotFoundException } from '@nestjs/common';
-import type { Product, Reservation, ReserveStock } from '../../contracts/src/inventory.contract.js';
+import type { Product, Reservation, ReserveStock, StockCount } from '../../contracts/src/inventory.contract.js';
 
 interface StockItem {
   readonly product: Product;
@@ -17,6 +17,7 @@ export class StockService {
     ].map((product) => [product.id, { product, onHand: 1_000 }]),
   );
   readonly #reservations = new Map<string, ReserveStock>();
+  readonly #released = new Set<string>();
 
   list(): Product[] {
     return [...this.#items.values()].map(({ product }) => product);
@@ -29,6 +30,7 @@ export class StockService {
   /** Repeating the reservation of an order changes nothing. */
   reserve(request: ReserveStock): Reservation {
     const item = this.#item(request.productId);
+    if (this.#released.has(request.orderId)) throw new ConflictException(`Order ${request.orderId} is cancelled.`);
     if (!this.#reservations.has(request.orderId)) {
       if (item.onHand < request.quantity) {
         throw new ConflictException(`Only ${item.onHand} of "${request.productId}" are left.`);
@@ -39,17 +41,24 @@ export class StockService {
     return { orderId: request.orderId, product: item.product, quantity: request.quantity };
   }
 
-  /** Puts a reservation back on the shelf. */
+  /** Puts a reservation back on the shelf. It may overtake the reservation, which is then refused. */
   release(orderId: string): void {
+    this.#released.add(orderId);
     const reservation = this.#reservations.get(orderId);
     if (!reservation) return;
     this.#reservations.delete(orderId);
     this.#item(reservation.productId).onHand += reservation.quantity;
   }
 
-  /** The order is placed: what was reserved is sold. */
-  confirm(orderId: string): void {
+  /** The order is paid: what was reserved is sold. */
+  sell(orderId: string): void {
     this.#reservations.delete(orderId);
+  }
+
+  count(): StockCount[] {
+    const reserved = (productId: string): number =>
+      [...this.#reservations.values()].reduce((sum, r) => (r.productId === productId ? sum + r.quantity : sum), 0);
+    return [...this.#items].map(([productId, { onHand }]) => ({ productId, onHand, reserved: reserved(productId) }));
   }
 
   onHand(productId: string): number {

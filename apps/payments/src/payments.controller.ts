@@ -1,6 +1,12 @@
 import { BadGatewayException, Controller } from '@nestjs/common';
 import { MessagePattern, Payload } from '@nestjs/microservices';
-import { payments, type Charge, type ProviderBehaviour, type Receipt } from '../../contracts/src/payments.contract.js';
+import {
+  type Account,
+  type Charge,
+  payments,
+  type ProviderBehaviour,
+  type Receipt,
+} from '../../contracts/src/payments.contract.js';
 import { ProviderStub } from './provider.stub.js';
 
 @Controller()
@@ -22,5 +28,10 @@ export class PaymentsController {
   @MessagePattern(payments.configureProvider)
   configureProvider(@Payload() behaviour: ProviderBehaviour): ProviderBehaviour {
     return this.provider.behave(behaviour);
+  }
+
+  @MessagePattern(payments.showAccount)
+  showAccount(): Account {
+    return this.provider.account;
   }
 }

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MeshComponent } from 'nestjs-mesh';
-import type { Charge, ProviderBehaviour, Receipt } from '../../contracts/src/payments.contract.js';
+import type { Account, Charge, ProviderBehaviour, Receipt } from '../../contracts/src/payments.contract.js';
 
 /** Stands in for a payment provider on the internet: a server of its own, on a free loopback port, that can be made to fail. */
 @MeshComponent({ name: 'payment-provider' })
@@ -37,6 +37,14 @@ export class ProviderStub {
   /** How many orders have been charged, each of them once. */
   get charged(): number {
     return this.#receipts.size;
+  }
+
+  get account(): Account {
+    const receipts = [...this.#receipts.values()];
+    return {
+      charges: receipts.length,
+      amountCents: receipts.reduce((sum, { amountCents }) => sum + amountCents, 0),
+    };
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
