@@ -213,7 +213,7 @@ export class CacheLoader {
       key,
       ({ bornAt }) => !load.ended && !load.obsolete && bornAt > newestOf(known),
     );
-    if (!found || found.freshMs === 0) return undefined;
+    if (!found || found.freshMs <= 0) return undefined;
     load.source = 'second';
     load.deletedAt = this.store.markers.deletedAt(found.tags);
     return found;

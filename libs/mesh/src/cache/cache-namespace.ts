@@ -90,13 +90,14 @@ export class CacheNamespace extends CacheClient {
       const found = this.#store.hasSecondTier ? await this.#store.fetch(key) : undefined;
       if (!found) return { found: false };
       const { value, freshMs, ageMs } = found;
-      return { found: true, value: value as T, state: freshMs > 0 ? 'fresh' : 'stale', ageMs, tier: 'second' };
+      return { found: true, value: value as T, state: freshMs > 0 ? 'fresh' : 'stale', ageMs, freshMs, tier: 'second' };
     }
     return {
       found: true,
       value: entry.value as T,
       state: now < entry.freshUntil ? 'fresh' : 'stale',
       ageMs: now - entry.storedAt,
+      freshMs: entry.freshUntil - now,
       tier: 'memory',
     };
   }

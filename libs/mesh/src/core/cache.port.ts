@@ -63,6 +63,8 @@ export type CacheLookup<T> =
       /** `stale`: expired, and kept for the time that a load fails or is slow. */
       readonly state: 'fresh' | 'stale';
       readonly ageMs: number;
+      /** How long it stays fresh, in milliseconds; below zero, for how long it has been stale. */
+      readonly freshMs: number;
       readonly tier: 'memory' | 'second';
     };
 

@@ -7,6 +7,11 @@ export type RequestDirective =
   | { readonly kind: 'use'; readonly maxAgeMs: number; readonly onlyIfCached: boolean }
   | { readonly kind: 'refresh' };
 
+export interface StaleWindows {
+  readonly staleWhileRevalidateMs: number;
+  readonly staleIfErrorMs: number;
+}
+
 /** More query parameters than this are somebody trying to fill the cache. */
 const MAX_QUERY_PARAMETERS = 32;
 
@@ -52,11 +57,11 @@ export function requestKey(
   return JSON.stringify([headers.host ?? '', pathname, parameters, vary, principal ?? null]);
 }
 
-/** How long a response may be kept, in milliseconds, or why it may not be. @see RFC 9111, 3 */
+/** How long a response says that it may be kept, in milliseconds; `false`: not at all. @see RFC 9111, 3 */
 export function storableFor(
   status: number,
   headers: OutgoingHttpHeaders,
-  { scope, varyBy = [], ttlMs }: Pick<HttpCacheOptions<never>, 'scope' | 'varyBy' | 'ttlMs'>,
+  { scope, varyBy = [] }: Pick<HttpCacheOptions<never>, 'scope' | 'varyBy'>,
 ): number | undefined | false {
   if (!STORABLE_STATUS.has(status) || headers['set-cookie'] !== undefined) return false;
   const directives = parseDirectives(text(headers['cache-control']));
@@ -68,7 +73,17 @@ export function storableFor(
   if (headers['content-encoding'] !== undefined && !known.has('accept-encoding')) return false;
   const declared = seconds(directives.get('s-maxage')) ?? seconds(directives.get('max-age'));
   if (declared === 0) return false;
-  return declared === undefined ? ttlMs : declared * 1_000;
+  return declared === undefined ? undefined : declared * 1_000;
+}
+
+/** For how long past its freshness a response may be used, in milliseconds. @see RFC 9111, 4.2.4 */
+export function staleWindows(
+  headers: OutgoingHttpHeaders,
+  { staleWhileRevalidateMs = 0, staleIfErrorMs = 0 }: Pick<HttpCacheOptions<never>, keyof StaleWindows>,
+): StaleWindows {
+  const directives = parseDirectives(text(headers['cache-control']));
+  const isForbidden = ['must-revalidate', 'proxy-revalidate', 's-maxage'].some((name) => directives.has(name));
+  return isForbidden ? { staleWhileRevalidateMs: 0, staleIfErrorMs: 0 } : { staleWhileRevalidateMs, staleIfErrorMs };
 }
 
 export function keptHeaders(headers: OutgoingHttpHeaders, more: readonly string[] = []): Record<string, string> {

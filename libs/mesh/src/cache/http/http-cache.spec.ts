@@ -7,28 +7,30 @@ import {
   HttpCode,
   type INestApplication,
   type NestInterceptor,
+  NotFoundException,
   Param,
   Post,
   Query,
   Req,
+  ServiceUnavailableException,
   StreamableFile,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { map } from 'rxjs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CacheClient } from '../../core/cache.port.js';
 import { CallContexts } from '../../core/call-context.js';
 import { SystemIds } from '../../core/ids.js';
-import { fixedOptions } from '../../core/live-options.js';
+import { fixedOptions, SettableOptions } from '../../core/live-options.js';
 import { MeshEvents } from '../../core/mesh.events.js';
 import { MeshRuntime } from '../../core/mesh-runtime.js';
 import { MESH_RUNTIME } from '../../core/method-advice.js';
 import { metricsSchema } from '../../metrics/metrics.options.js';
 import { PrometheusMetrics } from '../../metrics/prometheus.metrics.js';
 import { VirtualClock } from '../../testing/virtual-clock.js';
-import { cacheSchema } from '../cache.options.js';
+import { type CacheOptions, cacheSchema } from '../cache.options.js';
 import { MeshCache } from '../mesh-cache.js';
 import { HttpCache } from './http-cache.decorator.js';
 
@@ -51,6 +53,9 @@ class HidePasswords implements NestInterceptor {
 }
 
 let runs = 0;
+/** What the news wait for, and what keeps them from coming. */
+let newsroom: PromiseWithResolvers<void> | undefined;
+let trouble: Error | undefined;
 
 @Controller()
 class Pages {
@@ -134,6 +139,24 @@ class Pages {
     return new StreamableFile(Buffer.from(`file ${++runs}`));
   }
 
+  @Get('news')
+  @HttpCache({ ttlMs: 1_000, staleWhileRevalidateMs: 5_000, staleIfErrorMs: 60_000 })
+  async news() {
+    const run = ++runs;
+    await newsroom?.promise;
+    if (trouble) throw trouble;
+    return { run };
+  }
+
+  @Get('strict')
+  @Header('Cache-Control', 'max-age=1, must-revalidate')
+  @HttpCache({ staleIfErrorMs: 60_000 })
+  strict() {
+    runs++;
+    if (trouble) throw trouble;
+    return { run: runs };
+  }
+
   @Get('slow')
   @HttpCache()
   async slow() {
@@ -152,13 +175,17 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
   let app: INestApplication;
   let cache: MeshCache;
   let clock: VirtualClock;
+  let options: SettableOptions<CacheOptions>;
   let url: string;
 
   beforeEach(async () => {
     runs = 0;
+    newsroom = undefined;
+    trouble = undefined;
     clock = new VirtualClock();
     const events = new MeshEvents();
-    cache = new MeshCache(fixedOptions(cacheSchema.parse({ jitterRatio: 0 })), {
+    options = new SettableOptions(cacheSchema.parse({ jitterRatio: 0 }));
+    cache = new MeshCache(options, {
       clock,
       events,
       ids: new SystemIds(),
@@ -294,6 +321,71 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
   it('runs the handler once for requests of the same moment', async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => get('/slow')));
     expect(new Set(answers.map(({ text }) => text))).toEqual(new Set(['{"run":1}']));
+  });
+
+  it('keeps no answer of the request after which it was too old for another', async () => {
+    await get('/public/7');
+    await clock.advance(5_000);
+    const fresh = await get('/public/7', { 'cache-control': 'max-age=2' });
+    expect(fresh.headers.get('cache-status')).toBe('nestjs-mesh; fwd=request');
+    expect((await get('/public/7')).text).toBe(fresh.text);
+  });
+
+  it('answers with the stale response while one request renews it, where that is declared', async () => {
+    const old = await get('/news');
+    await clock.advance(3_000);
+    newsroom = Promise.withResolvers();
+    const renewing = get('/news');
+    await vi.waitFor(() => expect(runs).toBe(2));
+    const meanwhile = await get('/news');
+    expect(meanwhile.text).toBe(old.text);
+    expect(meanwhile.headers.get('cache-status')).toBe('nestjs-mesh; hit; ttl=-2');
+    expect(meanwhile.headers.get('age')).toBe('3');
+    newsroom.resolve();
+    expect((await renewing).text).toBe('{"run":2}');
+    expect((await get('/news')).text).toBe('{"run":2}');
+    expect(runs).toBe(2);
+  });
+
+  it('lets those who come later than that wait for the new response', async () => {
+    await get('/news');
+    await clock.advance(6_001);
+    newsroom = Promise.withResolvers();
+    const both = Promise.all([get('/news'), get('/news')]);
+    await vi.waitFor(() => expect(runs).toBe(2));
+    newsroom.resolve();
+    expect((await both).map(({ text }) => text)).toEqual(['{"run":2}', '{"run":2}']);
+  });
+
+  it('answers with the stale response when the handler fails, where that is declared, and keeps it no longer for that', async () => {
+    const old = await get('/news');
+    trouble = new ServiceUnavailableException();
+    await clock.advance(30_000);
+    for (const age of ['30', '50']) {
+      const failed = await get('/news');
+      expect(failed).toMatchObject({ status: 200, text: old.text });
+      expect(failed.headers.get('cache-status')).toBe('nestjs-mesh; fwd=stale; detail=stale-if-error');
+      expect(failed.headers.get('age')).toBe(age);
+      await clock.advance(20_000);
+    }
+    expect((await get('/news')).status).toBe(503);
+  });
+
+  it('hides no mistake of the caller behind a stale response, and none where the response forbids it', async () => {
+    await get('/news');
+    await get('/strict');
+    await clock.advance(2_000);
+    trouble = new NotFoundException();
+    expect((await get('/news')).status).toBe(404);
+    trouble = new Error('broken');
+    expect((await get('/strict')).status).toBe(500);
+  });
+
+  it('goes by the configuration of its namespace before its own ttl', async () => {
+    options.set(cacheSchema.parse({ jitterRatio: 0, namespaces: { http: { ttlMs: 1_000 } } }));
+    await get('/public/8');
+    await clock.advance(1_000);
+    expect((await get('/public/8')).headers.get('cache-status')).toBe('nestjs-mesh; fwd=miss');
   });
 
   it('forgets by tag', async () => {

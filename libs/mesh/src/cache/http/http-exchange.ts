@@ -20,12 +20,18 @@ type PlatformResponse = ServerResponse | FastifyReplyLike;
 /** What is left of the platform's difference: Fastify keeps headers in its reply and hands them over at the end. */
 export class HttpExchange {
   readonly #raw: ServerResponse;
+  #isAnswered = false;
 
   constructor(
     readonly request: IncomingMessage & { readonly originalUrl?: string; readonly raw?: IncomingMessage },
     private readonly response: PlatformResponse,
   ) {
     this.#raw = isReply(response) ? response.raw : response;
+  }
+
+  /** Whether the response is on its way already. */
+  get isSent(): boolean {
+    return this.#raw.headersSent;
   }
 
   setHeader(name: string, value: string): void {
@@ -41,6 +47,7 @@ export class HttpExchange {
 
   /** Sends at once; what Nest makes of the handler's result afterwards goes nowhere. */
   send(status: number, headers: Readonly<Record<string, string>>, body: Buffer | undefined): void {
+    this.#isAnswered = true;
     for (const [name, value] of Object.entries(headers)) this.setHeader(name, value);
     if (isReply(this.response)) {
       this.response.code(status);
@@ -54,7 +61,8 @@ export class HttpExchange {
   }
 
   /**
-   * Calls back once the response goes out: with what was sent, or nothing for a stream and for more than `maxBytes`.
+   * Calls back once the response goes out: with what was sent, or nothing for a stream, for more than `maxBytes`, and for
+   * what came out of the cache.
    * Whoever wrapped the response before, as compression does, still sees every byte.
    */
   capture(maxBytes: number, onSent: (sent: SentResponse | undefined) => void): void {
@@ -78,7 +86,7 @@ export class HttpExchange {
       const status = raw.statusCode;
       Object.assign(raw, { write, end, writeHead });
       const result = Reflect.apply(end, raw, args) as ServerResponse;
-      onSent(streamed || body.length > maxBytes ? undefined : { status, headers, body });
+      onSent(this.#isAnswered || streamed || body.length > maxBytes ? undefined : { status, headers, body });
       return result;
     }) as typeof end;
   }

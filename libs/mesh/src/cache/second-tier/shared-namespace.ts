@@ -22,9 +22,9 @@ export interface SharedValue {
   readonly value: unknown;
   readonly bornAt: number;
   readonly tags: readonly string[];
-  /** Milliseconds that it stays fresh; 0 once it is stale. */
+  /** Milliseconds that it stays fresh; not above zero once it is stale. */
   readonly freshMs: number;
-  /** Milliseconds that it is kept after that. */
+  /** Milliseconds that it is kept after its freshness. */
   readonly graceMs: number;
   /** Milliseconds since it was stored. */
   readonly ageMs: number;
@@ -164,8 +164,8 @@ export class SharedNamespace {
         value: this.deps.codec().decode(text.slice(text.indexOf('\n') + 1)),
         bornAt: header.born,
         tags: header.tags,
-        freshMs: Math.max(0, fresh - now),
-        graceMs: header.keep - Math.max(fresh, now),
+        freshMs: fresh - now,
+        graceMs: header.keep - fresh,
         ageMs: now - header.stored,
       };
     } catch {
