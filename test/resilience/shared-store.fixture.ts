@@ -41,8 +41,10 @@ export class SharedStore extends CacheClient {
       const stored = this.#values.get(key);
       const now = this.clock.monotonic();
       if (!stored || now >= stored.keepUntil) return { found: false };
-      const state = now < stored.freshUntil ? 'fresh' : 'stale';
-      return { found: true, value: JSON.parse(stored.text) as T, state, ageMs: now - stored.storedAt, tier: 'second' };
+      const freshMs = stored.freshUntil - now;
+      const state = freshMs > 0 ? 'fresh' : 'stale';
+      const value = JSON.parse(stored.text) as T;
+      return { found: true, value, state, freshMs, ageMs: now - stored.storedAt, tier: 'second' };
     });
   }
 
