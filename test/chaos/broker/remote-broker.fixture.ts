@@ -21,7 +21,10 @@ export interface RemoteBroker {
 let instances = 0;
 
 /** A broker as an instance of the service `shop` has it, over a real server, connected and consuming. */
-export async function remoteBroker(options: z.input<typeof brokerOptionsSchema>): Promise<RemoteBroker> {
+export async function remoteBroker(
+  options: z.input<typeof brokerOptionsSchema>,
+  signal = AbortSignal.timeout(10_000),
+): Promise<RemoteBroker> {
   const events = new MeshEvents();
   const told: { name: MeshEventName; event: unknown }[] = [];
   events.onAny((name, event) => void told.push({ name, event }));
@@ -35,7 +38,7 @@ export async function remoteBroker(options: z.input<typeof brokerOptionsSchema>)
     contexts,
     service: new ServiceInfo('shop', `shop-${++instances}`),
   }) as TransportBroker;
-  await broker.start({ signal: AbortSignal.timeout(10_000) });
+  await broker.start({ signal });
   broker.startConsuming();
   return { broker, contexts, metrics, told };
 }

@@ -12,7 +12,7 @@ interface SessionParts {
   /** A request came back: no queue has its name. */
   readonly onUnroutable: (message: ReturnedMessage) => void;
   /** Once. Whatever was on its way has an unknown outcome. */
-  readonly onClosed: (reason: string) => void;
+  readonly onClosed: (session: RabbitMqSession, reason: string) => void;
 }
 
 /**
@@ -121,7 +121,7 @@ export class RabbitMqSession {
     const onClose = (): void => {
       if (isOver) return;
       isOver = true;
-      onClosed(this.#reason);
+      onClosed(this, this.#reason);
     };
     for (const channel of [this.#asking, this.#confirming]) {
       channel.on('error', (error: unknown) => (this.#reason = error instanceof Error ? error.message : String(error)));

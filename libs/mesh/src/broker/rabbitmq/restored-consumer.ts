@@ -4,7 +4,7 @@ import type { Intake } from '../transport/transport-driver.port.js';
 /** A queue that leaves with its last consumer can be gone between being declared and being consumed. */
 const OPEN_TRIES = 5;
 
-interface ConsumerParts {
+export interface ConsumerParts {
   readonly connection: Connection;
   /** Messages handed over and not yet settled, at most; absent: the server forgets what it has handed over. */
   readonly prefetch?: number;
@@ -56,6 +56,7 @@ export class DeliveredOn {
 export class RestoredConsumer implements Intake {
   readonly #parts: ConsumerParts;
   #current: { readonly delivered: DeliveredOn; readonly consumerTag: string; readonly queue: string } | undefined;
+  #opening: Promise<void> | undefined;
   #lag = 0;
   #stopped = false;
 
@@ -71,14 +72,10 @@ export class RestoredConsumer implements Intake {
     return this.#lag;
   }
 
-  async open(): Promise<void> {
-    for (let tries = 1; !this.#stopped && !this.#current; tries++) {
-      try {
-        await this.#openOnce();
-      } catch (error) {
-        if ((error as { readonly code?: unknown }).code !== 'NOT_FOUND' || tries === OPEN_TRIES) throw error;
-      }
-    }
+  /** Once, however many ask: a second consumer would take messages of its own. */
+  open(): Promise<void> {
+    this.#opening ??= this.#openUntilFound().finally(() => (this.#opening = undefined));
+    return this.#opening;
   }
 
   /** Takes no more. The channel stays until what was handed over is settled. */
@@ -103,6 +100,16 @@ export class RestoredConsumer implements Intake {
     if (!delivered?.channel.active || queue === undefined || this.#stopped) return;
     const { messageCount } = await delivered.channel.queueDeclare({ queue, passive: true });
     this.#lag = messageCount;
+  }
+
+  async #openUntilFound(): Promise<void> {
+    for (let tries = 1; !this.#stopped && !this.#current; tries++) {
+      try {
+        await this.#openOnce();
+      } catch (error) {
+        if ((error as { readonly code?: unknown }).code !== 'NOT_FOUND' || tries === OPEN_TRIES) throw error;
+      }
+    }
   }
 
   async #openOnce(): Promise<void> {
