@@ -13,10 +13,13 @@ export class NatsServer {
   readonly #store = mkdtempSync(join(tmpdir(), 'mesh-nats-'));
   #process: ChildProcess | undefined;
 
-  private constructor(readonly port: number) {}
+  private constructor(
+    readonly port: number,
+    readonly jetstream: boolean,
+  ) {}
 
-  static async start(): Promise<NatsServer> {
-    const server = new NatsServer(await freePort());
+  static async start({ jetstream = true }: { readonly jetstream?: boolean } = {}): Promise<NatsServer> {
+    const server = new NatsServer(await freePort(), jetstream);
     await server.start();
     return server;
   }
@@ -28,7 +31,8 @@ export class NatsServer {
   /** Does nothing while it runs. */
   async start(): Promise<void> {
     if (this.#runs) return;
-    const args = ['-a', '127.0.0.1', '-p', String(this.port), '-js', '-sd', this.#store];
+    const store = this.jetstream ? ['-js', '-sd', this.#store] : [];
+    const args = ['-a', '127.0.0.1', '-p', String(this.port), ...store];
     this.#process = spawn('nats-server', args, { stdio: 'ignore' });
     for (let tries = 0; !(await answers(this.port)); tries++) {
       if (tries > 500) throw new Error(`nats-server does not answer on port ${this.port}`);

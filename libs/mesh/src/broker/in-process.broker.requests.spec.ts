@@ -240,7 +240,7 @@ describe('a request under a policy', () => {
       return calls;
     });
     await expect(broker.request('flaky', undefined, { idempotent: true })).resolves.toBe(2);
-    expect(seen).toEqual([{ deadlineAt: clock.now() + 5_000, idempotent: true }]);
+    expect(seen).toEqual([{ deadline: clock.now() + 5_000, idempotent: true }]);
     expect(broker.readHealth()[0]?.details).toMatchObject({ inFlight: 0 });
   });
 });

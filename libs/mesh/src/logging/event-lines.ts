@@ -150,6 +150,21 @@ const LINES: LineMakers = {
       (kept ? '' : '; the oldest dead letter was dropped for it'),
     key: `${topic} ${handler} ${nameOf(error)} ${kept}`,
   }),
+  'broker.connection': ({ transport, state, reason }) => ({
+    level: state === 'up' ? 'info' : 'warn',
+    message: `The connection to ${transport} is ${state}: ${reason}`,
+    key: `${transport} ${state}`,
+  }),
+  'broker.transport-failed': ({ transport, what, error }) => ({
+    level: 'warn',
+    message: `${transport}: ${what} failed: ${messageOf(error)}`,
+    key: `${transport} ${what} ${nameOf(error)}`,
+  }),
+  'broker.dedupe-unavailable': ({ topic, handler, error }) => ({
+    level: 'warn',
+    message: `Handler ${handler} works on "${topic}" without deduplication: ${messageOf(error)}`,
+    key: `${topic} ${handler} ${nameOf(error)}`,
+  }),
   'broker.drained': ({ finished, abandoned, durationMs }) => ({
     level: abandoned.length > 0 ? 'warn' : 'info',
     message: `Broker drained in ${ms(durationMs)}: ${finished} finished, ${abandoned.length} abandoned`,

@@ -1,123 +1,99 @@
 import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import type { DeadLetter, DeadLetters } from '../../core/broker.port.js';
+import { deadLetterHeaders, deadLetterOf, withoutDeadLetterHeaders } from '../transport/dead-letter-headers.js';
 import { HEADER, type Headers } from '../transport/message-headers.js';
-import { decodePayload } from '../transport/payload.codec.js';
-import { bodyOf, headersOf, MESSAGE_ID } from './nats.message.js';
+import { bodyOf, headersOf, MESSAGE_ID, writtenHeaders } from './nats.message.js';
 
 /** Only this group handles the message; the others acknowledge it unseen. Stands on dead letters that are sent again. */
 export const ONLY_GROUP = 'mesh-only-group';
-
-const DEAD = {
-  handler: 'mesh-dead-handler',
-  group: 'mesh-dead-group',
-  attempts: 'mesh-dead-attempts',
-  error: 'mesh-dead-error',
-  failedAt: 'mesh-dead-at',
-} as const;
+const DEAD_GROUP = 'mesh-dead-group';
 const LIST_LIMIT = 1_000;
-const LONGEST_ERROR = 1_000;
+const NOT_FOUND = 404;
 
 /** The headers of a message as a dead letter: its own, and what is to be known about its end. */
-export function deadLetterHeaders(own: Headers, letter: DeadLetter & { readonly group?: string }): [string, string][] {
-  const { message, handler, attempts, error, failedAt, group } = letter;
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return [
-    ...Object.entries(own).filter(([name]) => name !== MESSAGE_ID && name !== ONLY_GROUP),
-    [HEADER.id, message.id],
-    [DEAD.handler, handler],
-    ...(group === undefined ? [] : [[DEAD.group, group] as [string, string]]),
-    [DEAD.attempts, String(attempts)],
-    [DEAD.error, text.replaceAll(/\s+/g, ' ').slice(0, LONGEST_ERROR)],
-    [DEAD.failedAt, String(failedAt)],
-  ];
+export function headersOfLetter(own: Headers, letter: DeadLetter, group: string | false): Headers {
+  const { [MESSAGE_ID]: _id, [ONLY_GROUP]: _group, ...kept } = own;
+  return {
+    ...kept,
+    [HEADER.id]: letter.message.id,
+    ...(group !== false && { [DEAD_GROUP]: group }),
+    ...deadLetterHeaders(letter),
+  };
 }
 
 interface LetterParts {
-  readonly stream: () => string;
+  readonly stream: string;
   readonly manager: () => Promise<JetStreamManager>;
-  readonly publishAgain: (
-    data: Uint8Array,
-    message: { readonly id: string; readonly headers: MsgHdrs },
-  ) => Promise<void>;
+  readonly publishAgain: (data: Uint8Array, headers: MsgHdrs) => Promise<void>;
 }
 
 /** The dead letters of a topic, as its own stream keeps them. */
-export function deadLettersOf(topic: string, { stream, manager, publishAgain }: LetterParts): DeadLetters {
-  const stored = async function* (): AsyncGenerator<StoredMsg> {
-    const { streams } = await manager();
-    const info = await streams.info(stream()).catch(absent);
-    if (!info) return;
-    const { first_seq: first, last_seq: last } = info.state;
-    for (let seq = first, found = 0; seq > 0 && seq <= last && found < LIST_LIMIT; seq++) {
-      const message = await streams.getMessage(stream(), { seq }).catch(absent);
-      if (!message) continue;
-      found++;
-      yield message;
-    }
-  };
-  const take = async (ids: readonly string[] | undefined, end: (message: StoredMsg) => Promise<void>) => {
-    const { streams } = await manager();
+export class JetStreamDeadLetters implements DeadLetters {
+  readonly #topic: string;
+  readonly #parts: LetterParts;
+
+  constructor(topic: string, parts: LetterParts) {
+    this.#topic = topic;
+    this.#parts = parts;
+  }
+
+  async list(): Promise<readonly DeadLetter[]> {
+    const letters: DeadLetter[] = [];
+    for await (const stored of this.#stored()) letters.push(this.#letterOf(stored));
+    return letters;
+  }
+
+  redrive(ids?: readonly string[]): Promise<number> {
+    return this.#take(ids, async ({ data, header, seq }) => {
+      const { [DEAD_GROUP]: group, [MESSAGE_ID]: _id, ...own } = headersOf(header);
+      const headers = { ...withoutDeadLetterHeaders(own), ...(group !== undefined && { [ONLY_GROUP]: group }) };
+      // Not the id of the message: the server would take it for a repeat.
+      const id = `${own[HEADER.id]} again ${seq}`;
+      await this.#parts.publishAgain(data, writtenHeaders({ ...headers, [MESSAGE_ID]: id }, undefined));
+    });
+  }
+
+  discard(ids?: readonly string[]): Promise<number> {
+    return this.#take(ids, async () => undefined);
+  }
+
+  /** Ends the letters, then takes them away: a crash in between sends one twice, and loses none. */
+  async #take(ids: readonly string[] | undefined, end: (stored: StoredMsg) => Promise<void>): Promise<number> {
+    const { streams } = await this.#parts.manager();
     let count = 0;
-    for await (const message of stored()) {
-      if (ids && !ids.includes(message.header.get(HEADER.id))) continue;
-      await end(message);
-      await streams.deleteMessage(stream(), message.seq, false);
+    for await (const stored of this.#stored()) {
+      if (ids && !ids.includes(stored.header.get(HEADER.id))) continue;
+      await end(stored);
+      await streams.deleteMessage(this.#parts.stream, stored.seq, false);
       count++;
     }
     return count;
-  };
+  }
 
-  return {
-    list: async () => {
-      const letters: DeadLetter[] = [];
-      for await (const message of stored()) letters.push(letterOf(topic, message));
-      return letters;
-    },
-    redrive: (ids) =>
-      take(ids, async ({ data, header, seq }) => {
-        const group = header.get(DEAD.group);
-        for (const name of Object.values(DEAD)) header.delete(name);
-        header.delete(MESSAGE_ID);
-        if (group) header.set(ONLY_GROUP, group);
-        // Not the id of the message: the server would take it for a repeat.
-        await publishAgain(data, { id: `${header.get(HEADER.id)} again ${seq}`, headers: header });
-      }),
-    discard: (ids) => take(ids, async () => undefined),
-  };
-}
+  async *#stored(): AsyncGenerator<StoredMsg> {
+    const { stream } = this.#parts;
+    const { streams } = await this.#parts.manager();
+    const info = await streams.info(stream).catch(absent);
+    if (!info) return;
+    const { first_seq: first, last_seq: last } = info.state;
+    for (let seq = first, found = 0; seq > 0 && seq <= last && found < LIST_LIMIT; seq++) {
+      const stored = await streams.getMessage(stream, { seq }).catch(absent);
+      if (!stored) continue;
+      found++;
+      yield stored;
+    }
+  }
 
-function letterOf(topic: string, { data, header, time }: StoredMsg): DeadLetter {
-  const headers = headersOf(header);
-  const attempts = Number(headers[DEAD.attempts]);
-  return {
-    message: {
-      id: headers[HEADER.id] ?? '',
-      topic,
-      payload: payloadOf(data, headers),
-      headers,
-      publishedAt: Number(headers[HEADER.sentAt]) || time.getTime(),
-      attempt: attempts,
-    },
-    handler: headers[DEAD.handler] ?? '',
-    attempts,
-    error: headers[DEAD.error],
-    failedAt: Number(headers[DEAD.failedAt]),
-  };
-}
-
-/** The bytes themselves where they are no payload: perhaps that is why it is dead. */
-function payloadOf(data: Uint8Array, headers: Headers): unknown {
-  try {
-    return decodePayload(bodyOf(data, headers));
-  } catch {
-    return Buffer.from(data);
+  #letterOf({ data, header, time }: StoredMsg): DeadLetter {
+    const headers = headersOf(header);
+    const message = { id: headers[HEADER.id] ?? '', topic: this.#topic, publishedAt: time.getTime() };
+    return deadLetterOf(message, headers, bodyOf(data, headers));
   }
 }
 
 /** JetStream answers 404 for a stream or a message that is not there. */
 function absent(error: unknown): undefined {
-  const status = (error as { readonly status?: unknown }).status;
-  if (status === 404 || (error as { readonly code?: unknown }).code === 404) return undefined;
-  throw error;
+  const { status, code } = error as { readonly status?: unknown; readonly code?: unknown };
+  if (status !== NOT_FOUND && code !== NOT_FOUND) throw error;
 }

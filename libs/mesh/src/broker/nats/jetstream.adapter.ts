@@ -9,6 +9,7 @@ import type {
 import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import type { DeadLetter, DeadLetters } from '../../core/broker.port.js';
 import type { Clock } from '../../core/clock.js';
+import type { Ids } from '../../core/ids.js';
 import { MeshConfigError } from '../../core/mesh.errors.js';
 import { PublishUnconfirmedError } from '../broker.errors.js';
 import type { NatsBrokerOptions } from '../broker.options.js';
@@ -20,8 +21,8 @@ import type {
   IncomingEvent,
   Intake,
 } from '../transport/transport-driver.port.js';
-import { deadLetterHeaders, deadLettersOf, ONLY_GROUP } from './jetstream-dead-letters.js';
-import { bodyOf, headersOf, MESSAGE_ID } from './nats.message.js';
+import { headersOfLetter, JetStreamDeadLetters, ONLY_GROUP } from './jetstream-dead-letters.js';
+import { bodyOf, headersOf, MESSAGE_ID, writtenHeaders } from './nats.message.js';
 import { PullConsumer } from './pull-consumer.js';
 import type { Subjects } from './subjects.js';
 
@@ -29,8 +30,14 @@ type JetStreamModule = typeof import('@nats-io/jetstream');
 
 interface JetStreamParts {
   readonly clock: Clock;
+  readonly ids: Ids;
   readonly host: DriverHost;
   readonly options: NatsBrokerOptions['jetstream'];
+}
+
+/** What the server says to a message that it was to store. */
+interface PublishAnswer {
+  readonly error?: { readonly code: number; readonly description: string };
 }
 
 interface Api {
@@ -45,7 +52,7 @@ const NANOS = 1_000_000;
 const DUPLICATE_WINDOW = 120_000 * NANOS;
 /** After how long without its instance a consumer that shares with nobody is forgotten. */
 const FORGET_OWN_CONSUMER = 300_000 * NANOS;
-const BAD_REQUEST = 400;
+const SERVER_ERROR = 500;
 
 /** What the server stores: a stream for each durable topic and one for its dead letters, a durable consumer for each group. */
 export class JetStream {
@@ -62,23 +69,14 @@ export class JetStream {
     this.#parts = parts;
   }
 
-  /** Resolves when the message is stored. */
-  async publish(
-    topic: string,
-    data: Uint8Array,
-    message: { readonly id: string; readonly headers: MsgHdrs },
-  ): Promise<void> {
-    await this.#store(this.#subjects.event(topic), data, { ...message, topic });
+  /** Resolves when the message is stored. Its headers carry its id. */
+  async publish(topic: string, data: Uint8Array, headers: MsgHdrs): Promise<void> {
+    await this.#store(this.#subjects.event(topic), data, { headers, topic });
   }
 
   async consume(spec: ConsumeSpec, onEvent: (event: IncomingEvent) => void): Promise<Intake> {
-    const open = async (): Promise<Consumer> => {
-      const { client, manager, module } = await this.#loaded();
-      const stream = await this.#ensureStream(this.#subjects.event(spec.topic));
-      const config = this.#consumerConfig(module, spec);
-      await manager.consumers.add(stream, config);
-      return client.consumers.get(stream, config.durable_name!);
-    };
+    const name = spec.group === false ? `own-${this.#parts.ids.next()}` : this.#subjects.consumer(spec.group);
+    const open = (): Promise<Consumer> => this.#openConsumer(name, spec);
     const consumer: PullConsumer<JsMsg> = new PullConsumer<JsMsg>(open, {
       clock: this.#parts.clock,
       concurrency: spec.concurrency,
@@ -100,21 +98,38 @@ export class JetStream {
   }
 
   deadLetters(topic: string): DeadLetters {
-    const subject = this.#subjects.dead(topic);
-    return deadLettersOf(topic, {
-      stream: () => this.#subjects.stream(subject),
+    return new JetStreamDeadLetters(topic, {
+      stream: this.#subjects.stream(this.#subjects.dead(topic)),
       manager: async () => (await this.#loaded()).manager,
-      publishAgain: (data, message) => this.#store(this.#subjects.event(topic), data, { ...message, topic }),
+      publishAgain: (data, headers) => this.publish(topic, data, headers),
     });
   }
 
   onDisconnected(): void {
     // A server that keeps streams in memory comes back without them.
     this.#streams.clear();
+    for (const consumer of this.#consumers) consumer.suspend();
   }
 
   onReconnected(): void {
-    for (const consumer of this.#consumers) consumer.restart();
+    for (const consumer of this.#consumers) consumer.resume();
+  }
+
+  async #openConsumer(name: string, { topic, group }: ConsumeSpec): Promise<Consumer> {
+    const { client, manager, module } = await this.#loaded();
+    const stream = await this.#ensureStream(this.#subjects.event(topic));
+    const config = this.#consumerConfig(module, { name, topic, isOwn: group === false });
+    try {
+      await manager.consumers.add(stream, config);
+    } catch (error) {
+      // One that an operator made, or of other options: what it has cannot always be changed, and it works as it is.
+      if (!(error instanceof module.JetStreamApiError)) throw error;
+      await manager.consumers.info(stream, name).catch(() => {
+        throw error;
+      });
+      this.#parts.host.onFailure(`the options of the consumer "${name}", which stays as it was,`, error);
+    }
+    return client.consumers.get(stream, name);
   }
 
   #deliver(
@@ -161,32 +176,30 @@ export class JetStream {
   }
 
   async #storeDead(message: JsMsg, { topic, group }: ConsumeSpec, letter: DeadLetter): Promise<void> {
-    const { headers } = await import('@nats-io/transport-node');
-    const sent = headers();
-    for (const [name, value] of deadLetterHeaders(headersOf(message.headers), {
-      ...letter,
-      ...(group !== false && { group }),
-    }))
-      sent.set(name, value);
     // The same letter twice, after a crash between storing and acknowledging, is one.
     const id = `${letter.message.id} ${letter.handler} ${message.seq}`;
-    await this.#store(this.#subjects.dead(topic), message.data, { id, headers: sent, topic });
+    const headers = headersOfLetter(headersOf(message.headers), letter, group);
+    const written = writtenHeaders({ ...headers, [MESSAGE_ID]: id }, undefined);
+    await this.#store(this.#subjects.dead(topic), message.data, { headers: written, topic });
   }
 
   async #store(
     subject: string,
     data: Uint8Array,
-    { id, headers, topic }: { readonly id: string; readonly headers: MsgHdrs; readonly topic: string },
+    { headers, topic }: { readonly headers: MsgHdrs; readonly topic: string },
   ): Promise<void> {
-    const { client, module } = await this.#loaded();
     await this.#ensureStream(subject);
     try {
-      await client.publish(subject, data, { msgID: id, headers, timeout: PUBLISH_TIMEOUT_MS });
-    } catch (error) {
-      this.#streams.delete(subject);
+      const answer = await this.#connection.request(subject, data, { headers, timeout: PUBLISH_TIMEOUT_MS });
+      const { error } = answer.json<PublishAnswer>();
+      if (!error) return;
       // A refusal that stays one: the stream is full, or sealed. Everything else may pass.
-      if (error instanceof module.JetStreamApiError && error.status === BAD_REQUEST)
-        throw new PublishUnconfirmedError(topic, 'unsent', `JetStream refused it (${error.message})`, error);
+      if (error.code < SERVER_ERROR)
+        throw new PublishUnconfirmedError(topic, 'unsent', `JetStream refused it (${error.description})`);
+      throw new Error(error.description);
+    } catch (error) {
+      // Perhaps the stream is gone: it is looked for before the next attempt.
+      this.#streams.delete(subject);
       throw error;
     }
   }
@@ -240,21 +253,19 @@ export class JetStream {
 
   #consumerConfig(
     { AckPolicy, DeliverPolicy }: JetStreamModule,
-    { topic, group }: ConsumeSpec,
+    { name, topic, isOwn }: { readonly name: string; readonly topic: string; readonly isOwn: boolean },
   ): Partial<ConsumerConfig> {
     const { ackWaitMs, deliver } = this.#parts.options;
-    const name =
-      group === false ? `own-${this.#connection.info?.client_id}-${Date.now()}` : this.#subjects.consumer(group);
     return {
       durable_name: name,
       filter_subject: this.#subjects.event(topic),
       ack_policy: AckPolicy.Explicit,
       ack_wait: ackWaitMs * NANOS,
-      deliver_policy: group === false || deliver === 'new' ? DeliverPolicy.New : DeliverPolicy.All,
+      deliver_policy: isOwn || deliver === 'new' ? DeliverPolicy.New : DeliverPolicy.All,
       // When to give up is the broker's decision: the server would only fall silent.
       max_deliver: -1,
       max_ack_pending: -1,
-      ...(group === false && { inactive_threshold: FORGET_OWN_CONSUMER }),
+      ...(isOwn && { inactive_threshold: FORGET_OWN_CONSUMER }),
     };
   }
 
@@ -272,7 +283,11 @@ export class JetStream {
         `Confirmed messages and atLeastOnce subscriptions over NATS need JetStream's client: npm i @nats-io/jetstream@3 (${(error as Error).message})`,
       );
     });
-    const manager = await module.jetstreamManager(this.#connection, { checkAPI: false });
+    const manager = await module.jetstreamManager(this.#connection).catch((error: unknown) => {
+      if ((error as Error).name !== 'JetStreamNotEnabled') throw error;
+      const why = 'Confirmed messages and atLeastOnce subscriptions need it: start nats-server with -js.';
+      throw new MeshConfigError(`This NATS server has no JetStream. ${why}`);
+    });
     return { module, manager, client: manager.jetstream() };
   }
 }

@@ -26,7 +26,7 @@ import type {
   WireReply,
 } from '../transport/transport-driver.port.js';
 import { JetStream } from './jetstream.adapter.js';
-import { bodyOf, CONTENT_TYPE, ERROR, headersOf, MESSAGE_ID, writtenHeaders } from './nats.message.js';
+import { bodyOf, ERROR, headersOf, MESSAGE_ID, writtenHeaders } from './nats.message.js';
 import { Subjects } from './subjects.js';
 
 type NatsModule = typeof import('@nats-io/transport-node');
@@ -62,7 +62,6 @@ export class NatsDriver implements TransportDriver {
   readonly #options: NatsBrokerOptions;
   readonly #parts: DriverParts;
   readonly #subjects: Subjects;
-  #client: NatsModule | undefined;
   #open: { readonly connection: NatsConnection; readonly streams: JetStream } | undefined;
   #host: DriverHost | undefined;
   #inbox = '';
@@ -79,12 +78,15 @@ export class NatsDriver implements TransportDriver {
 
   async start(host: DriverHost, signal: AbortSignal): Promise<void> {
     this.#host = host;
-    this.#client = await loadClient();
-    const connection = await this.#connect(this.#client, signal);
-    const { clock } = this.#parts;
-    const streams = new JetStream(connection, this.#subjects, { clock, host, options: this.#options.jetstream });
+    const client = await loadClient();
+    const connection = await this.#connect(client, host, signal);
+    const streams = new JetStream(connection, this.#subjects, {
+      ...this.#parts,
+      host,
+      options: this.#options.jetstream,
+    });
     this.#open = { connection, streams };
-    this.#inbox = `${this.#client.createInbox()}.`;
+    this.#inbox = `${client.createInbox()}.`;
     connection.subscribe(`${this.#inbox}*`, { callback: (error, message) => this.#onAnswer(error, message) });
     void this.#watch(connection, streams, host);
     host.onConnected();
@@ -97,13 +99,12 @@ export class NatsDriver implements TransportDriver {
 
   async publish(message: OutgoingMessage, guarantee: 'sent' | 'confirmed'): Promise<void> {
     const { id, name, headers, body } = message;
-    const sent = this.#headers(headers, body);
-    sent.set(MESSAGE_ID, id);
+    const written = writtenHeaders({ ...headers, [MESSAGE_ID]: id }, body.contentType);
     if (guarantee === 'confirmed') {
       this.#assertSize(body);
-      return this.#opened.streams.publish(name, body.data, { id, headers: sent });
+      return this.#opened.streams.publish(name, body.data, written);
     }
-    this.#send(this.#subjects.event(name), body, { headers: sent });
+    this.#send(this.#subjects.event(name), body, { headers: written });
     await this.#flushed();
   }
 
@@ -154,15 +155,17 @@ export class NatsDriver implements TransportDriver {
     return this.#open;
   }
 
-  async #connect({ connect }: NatsModule, signal: AbortSignal): Promise<NatsConnection> {
-    for (;;) {
+  async #connect({ connect }: NatsModule, host: DriverHost, signal: AbortSignal): Promise<NatsConnection> {
+    const where = `the connection to NATS at ${String(this.#options.servers)}`;
+    for (let attempt = 1; ; attempt++) {
       signal.throwIfAborted();
       try {
         return await connect(this.#connectionOptions());
       } catch (error) {
+        // Once: whoever waits for the start learns only that it took too long.
+        if (attempt === 1) host.onFailure(where, error);
         await this.#parts.clock.sleep(this.#pauseMs(), signal).catch(() => {
-          const servers = String(this.#options.servers);
-          throw new Error(`No connection to NATS at ${servers}: ${(error as Error).message}`, { cause: error });
+          throw new Error(`No success with ${where}: ${(error as Error).message}`, { cause: error });
         });
       }
     }
@@ -267,13 +270,6 @@ export class NatsDriver implements TransportDriver {
       return this.#opened.connection.flush();
     });
     return this.#flushing;
-  }
-
-  #headers(headers: Readonly<Record<string, string>>, { contentType }: WireBody): MsgHdrs {
-    const sent = this.#client!.headers();
-    for (const name in headers) sent.set(name, headers[name]!);
-    if (contentType !== undefined) sent.set(CONTENT_TYPE, contentType);
-    return sent;
   }
 
   /** Headers count as well, and their size shows only when they are written: a little room is left for them. */

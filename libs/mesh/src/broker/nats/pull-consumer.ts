@@ -41,6 +41,7 @@ export class PullConsumer<M extends Renewable = Renewable> {
   #lag = 0;
   #renewal: Timer | undefined;
   #again: Timer | undefined;
+  #suspended = false;
   #stopped = false;
 
   constructor(open: () => Promise<Pullable<M>>, parts: PullParts<M>) {
@@ -58,9 +59,15 @@ export class PullConsumer<M extends Renewable = Renewable> {
     this.#fill();
   }
 
-  /** After a reconnect: the server has forgotten its pulls, perhaps more. */
-  restart(): void {
+  /** The server is away: what was pulled is worked on, nothing more is asked for. */
+  suspend(): void {
+    this.#suspended = true;
     this.#endPulls();
+  }
+
+  /** The server is back; it has forgotten its pulls, perhaps more. */
+  resume(): void {
+    this.#suspended = false;
     this.#consumer = undefined;
     this.#fill();
   }
@@ -74,12 +81,11 @@ export class PullConsumer<M extends Renewable = Renewable> {
   /** Pulls no more. What was handed over is still renewed until it is settled. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#again?.cancel();
     this.#endPulls();
   }
 
   #fill(): void {
-    if (this.#stopped || this.#again) return;
+    if (this.#stopped || this.#suspended || this.#again) return;
     const { concurrency } = this.#parts;
     const room = concurrency - this.#unsettled.size - this.#requested;
     // Half of the room at once, rather than a pull for every single message.
@@ -143,6 +149,8 @@ export class PullConsumer<M extends Renewable = Renewable> {
   #endPulls(): void {
     this.#generation++;
     this.#requested = 0;
+    this.#again?.cancel();
+    this.#again = undefined;
     for (const pull of this.#pulls) pull.stop();
     this.#pulls.clear();
   }

@@ -19,25 +19,20 @@ import type { ComponentContext } from '../../core/component.port.js';
 import type { Timer } from '../../core/clock.js';
 import type { HealthReport, HealthSource } from '../../core/health.port.js';
 import type { LiveOptions } from '../../core/live-options.js';
-import { DrainingError, MeshConfigError } from '../../core/mesh.errors.js';
-import type { Counter } from '../../core/metrics.port.js';
+import { DrainingError } from '../../core/mesh.errors.js';
 import type { BrokerCollaborators } from '../broker-collaborators.js';
-import { CapabilityMissingError, PublishUnconfirmedError } from '../broker.errors.js';
+import { CapabilityMissingError } from '../broker.errors.js';
 import { BrokerMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
 import type { DedupeStore } from '../dedupe/dedupe.store.js';
-import { EventBus } from '../event-bus.js';
-import { assertSubscribeOptions, assertTopic, prepareHandler } from '../handler-preparation.js';
+import { assertSubscribeOptions, assertTopic } from '../handler-preparation.js';
 import { patternKey } from '../message-pattern.js';
 import { checked, conforming } from '../payload-schema.js';
 import { waitForPatterns } from '../wait-for.js';
 import { assertCapabilities } from './capabilities.js';
-import { eventIntake } from './event-intake.js';
-import { IntakeSlot } from './intake-slot.js';
-import { assertHeaders, contextHeaders, HEADER } from './message-headers.js';
-import { Outbox } from './outbox.js';
-import { encodePayload } from './payload.codec.js';
+import type { IntakeSlot } from './intake-slot.js';
 import { PendingRequests } from './pending-requests.js';
+import { RemoteEvents } from './remote-events.js';
 import { RequestServer } from './request-server.js';
 import type { DriverHost, TransportDriver } from './transport-driver.port.js';
 
@@ -60,14 +55,9 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   readonly #options: LiveOptions<RemoteBrokerOptions>;
   readonly #driver: TransportDriver;
   readonly #parts: BrokerCollaborators & { readonly dedupe: DedupeStore };
-  readonly #metrics: BrokerMetrics;
   readonly #requests: PendingRequests;
   readonly #server: RequestServer;
-  readonly #outbox: Outbox;
-  readonly #bus: EventBus;
-  readonly #eventSlots = new Set<IntakeSlot>();
-  readonly #groups = new Set<string>();
-  readonly #published = new Map<string, Counter>();
+  readonly #events: RemoteEvents;
   readonly #ending = new AbortController();
   #state: BrokerState = 'open';
   #awayReason: string | undefined = 'it was not started';
@@ -86,8 +76,8 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     this.#options = options;
     this.#driver = driver;
     this.#parts = parts;
-    const { clock, ids, events, contexts, service } = parts;
-    const metrics = (this.#metrics = new BrokerMetrics(parts.metrics));
+    const { service } = parts;
+    const metrics = new BrokerMetrics(parts.metrics);
     const onIdle = (): void => this.#onIdle();
     const isConnected = (): boolean => this.#awayReason === undefined;
     this.#requests = new PendingRequests(options, {
@@ -98,17 +88,23 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
       awayReason: () => this.#awayReason,
     });
     this.#server = new RequestServer(options, { ...parts, driver, metrics, onIdle, service: service.name });
-    this.#outbox = new Outbox({ clock, driver, options, isConnected, onIdle });
-    const isConsuming = (): boolean => this.#consuming;
-    const isDraining = (): boolean => this.#state !== 'open';
-    this.#bus = new EventBus({ clock, ids, events, contexts, options, isConsuming, isDraining, onIdle }, metrics);
+    this.#events = new RemoteEvents(options, {
+      ...parts,
+      driver,
+      metrics,
+      onIdle,
+      isConnected,
+      isConsuming: () => this.#consuming,
+      isDraining: () => this.#state !== 'open',
+    });
+    const { bus, outbox } = this.#events;
     metrics.observeLoad({
       requests: () => this.#server.running.size,
-      deliveries: () => this.#bus.running,
-      queued: () => this.#bus.queued,
-      deadLetters: () => this.#bus.deadLetterCount,
-      unsent: () => this.#outbox.waiting,
-      lag: () => this.#lag,
+      deliveries: () => bus.running,
+      queued: () => bus.queued,
+      deadLetters: () => bus.deadLetterCount,
+      unsent: () => outbox.waiting,
+      lag: () => this.#events.lag,
       connected: () => (isConnected() ? 1 : 0),
     });
   }
@@ -121,7 +117,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     this.#isStarted = true;
     if (required) {
       await connected;
-      await Promise.all([...this.#eventSlots].map((slot) => slot.ensure()));
+      await Promise.all([...this.#events.slots].map((slot) => slot.ensure()));
     } else connected.catch((error: unknown) => this.#tellFailure('the start', error));
   }
 
@@ -141,32 +137,8 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
 
   override async publish(topic: string, payload?: unknown, options: PublishOptions = {}): Promise<PublishReceipt> {
     assertTopic(topic);
-    const { guarantee = 'sent', schema, headers, key, id = this.#parts.ids.next() } = options;
-    const what = `The message for "${topic}"`;
-    this.#refuseUnlessOpen(what);
-    if (guarantee === 'confirmed' && !this.#driver.capabilities.confirmed)
-      throw new CapabilityMissingError(
-        this.#driver.name,
-        `confirm a message for "${topic}"`,
-        "publish with guarantee 'sent'",
-      );
-    if (headers) assertHeaders(headers, what);
-    if (schema) await conforming(schema, payload, what);
-    const { contexts, clock, service } = this.#parts;
-    const current = contexts.current();
-    const sent = contextHeaders(headers, current);
-    sent[HEADER.source] = `${service.name}/${service.instance}`;
-    sent[HEADER.sentAt] = String(clock.now());
-    if (key !== undefined) sent[HEADER.key] = key;
-    assertHeaders(sent, what);
-    const { timeoutMs = this.#options.current.requestTimeoutMs } = options;
-    const leftMs = Math.min(timeoutMs, (current?.deadlineAt ?? Infinity) - clock.now());
-    if (leftMs <= 0) throw new PublishUnconfirmedError(topic, 'unsent', "the caller's time is over");
-    await this.#counted(
-      topic,
-      this.#outbox.publish({ id, name: topic, headers: sent, body: encodePayload(payload) }, guarantee, leftMs),
-    );
-    return { id };
+    this.#refuseUnlessOpen(`The message for "${topic}"`);
+    return this.#events.publish(topic, payload, options);
   }
 
   override async subscribe<T = unknown>(
@@ -178,35 +150,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     assertSubscribeOptions(topic, options);
     assertCapabilities(this.#driver, topic, options);
     if (this.#state !== 'open') throw new DrainingError(`The subscription to "${topic}"`);
-    const name = options.name ?? (handler.name || 'anonymous');
-    const group = options.group ?? this.#defaultGroup(topic, name);
-    const { events, dedupe: store } = this.#parts;
-    const parts = { events, metrics: this.#metrics, options: this.#options, store };
-    const prepared = prepareHandler(topic, handler as MessageHandler<never>, { ...options, name, group }, parts);
-    const subscription = this.#bus.subscribe(topic, prepared, { ...options, name, group });
-    const take = eventIntake(subscription, {
-      transport: this.#driver.name,
-      events,
-      dropped: this.#metrics.counter(topic, 'deliver', 'dropped'),
-    });
-    const spec = {
-      topic,
-      group,
-      durable: options.guarantee === 'atLeastOnce',
-      concurrency: options.concurrency ?? this.#options.current.subscribe.concurrency,
-    };
-    const slot = new IntakeSlot(() => this.#driver.consume(spec, take));
-    this.#eventSlots.add(slot);
-    if (this.#awayReason === undefined) await slot.ensure();
-    return {
-      topic,
-      stop: async () => {
-        this.#eventSlots.delete(slot);
-        this.#groups.delete(groupKey(topic, group));
-        await slot.stop();
-        await subscription.stop();
-      },
-    };
+    return this.#events.subscribe(topic, handler as MessageHandler<never>, options);
   }
 
   serve(pattern: unknown, handler: RequestHandler, options: ServeOptions = {}): () => void {
@@ -231,7 +175,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     if (this.#state === 'stopped') return;
     this.#consuming = true;
     if (this.#awayReason === undefined) this.#open(this.#server.slots);
-    for (const subscription of this.#bus.subscriptions) subscription.wake();
+    for (const subscription of this.#events.bus.subscriptions) subscription.wake();
   }
 
   /** Delivers nothing until {@link startConsuming}: messages wait, running handlers finish, requests are answered. */
@@ -255,7 +199,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
 
   /** Of what the server stores, its own dead letters; of plain events those in this process's memory. */
   override deadLetters(topic: string): DeadLetters {
-    return this.#driver.deadLetters?.(topic) ?? this.#bus.deadLetters(topic);
+    return this.#driver.deadLetters?.(topic) ?? this.#events.bus.deadLetters(topic);
   }
 
   override drain(options: DrainOptions): Promise<DrainReport> {
@@ -274,10 +218,10 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     this.#consuming = false;
     this.#ending.abort(new DrainingError('The connection'));
     this.#reopening?.cancel();
-    for (const subscription of this.#bus.subscriptions) subscription.abandon();
+    for (const subscription of this.#events.bus.subscriptions) subscription.abandon();
     this.#requests.stop();
     this.#server.stop();
-    this.#outbox.stop();
+    this.#events.outbox.stop();
     this.#onIdle();
     await this.#driver.stop();
     await this.#parts.dedupe.stop();
@@ -288,12 +232,12 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
       transport: this.#driver.name,
       state: this.#state,
       handlers: this.#server.handlers.size,
-      subscriptions: this.#bus.subscriptions.size,
+      subscriptions: this.#events.bus.subscriptions.size,
       inFlight: this.#server.running.size + this.#requests.inFlight,
-      queued: this.#bus.queued,
-      lag: this.#lag,
-      unsent: this.#outbox.waiting,
-      deadLetters: this.#bus.deadLetterCount,
+      queued: this.#events.bus.queued,
+      lag: this.#events.lag,
+      unsent: this.#events.outbox.waiting,
+      deadLetters: this.#events.bus.deadLetterCount,
     };
     if (this.#awayReason === undefined) return [{ name: 'broker', status: 'up', details }];
     return [{ name: 'broker', status: 'down', reason: `The connection is away: ${this.#awayReason}`, details }];
@@ -314,7 +258,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     if (this.#awayReason === undefined || this.#state === 'stopped') return;
     this.#awayReason = undefined;
     this.#parts.events.emit('broker.connection', { transport: this.#driver.name, state: 'up', reason: 'connected' });
-    this.#outbox.flush();
+    this.#events.outbox.flush();
     this.#openAll();
   }
 
@@ -322,13 +266,13 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     if (this.#awayReason !== undefined) return;
     this.#awayReason = reason;
     this.#requests.onDisconnected(reason);
-    this.#outbox.onDisconnected(reason);
+    this.#events.outbox.onDisconnected(reason);
     if (this.#state !== 'stopped')
       this.#parts.events.emit('broker.connection', { transport: this.#driver.name, state: 'away', reason });
   }
 
   #openAll(): void {
-    this.#open([...this.#eventSlots, ...(this.#consuming ? this.#server.slots : [])]);
+    this.#open([...this.#events.slots, ...(this.#consuming ? this.#server.slots : [])]);
   }
 
   /** Opens what is not open; what fails is tried again until it works. */
@@ -353,35 +297,6 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     return answerSchema ? conforming(answerSchema, answer, `The answer to "${key}"`) : answer;
   }
 
-  async #counted(topic: string, published: Promise<void>): Promise<void> {
-    try {
-      await published;
-    } catch (error) {
-      this.#metrics.counter(topic, 'publish', 'failed').inc();
-      throw error;
-    }
-    let counter = this.#published.get(topic);
-    if (!counter) this.#published.set(topic, (counter = this.#metrics.counter(topic, 'publish', 'ok')));
-    counter.inc();
-  }
-
-  #defaultGroup(topic: string, name: string): string {
-    const group = `${this.#parts.service.name}.${name}`;
-    const key = groupKey(topic, group);
-    if (this.#groups.has(key))
-      throw new MeshConfigError(
-        `Two subscriptions to "${topic}" are named "${name}" and would share its messages; give one of them a name, or both a group.`,
-      );
-    this.#groups.add(key);
-    return group;
-  }
-
-  get #lag(): number {
-    let lag = 0;
-    for (const slot of this.#eventSlots) lag += slot.lag;
-    return lag;
-  }
-
   /** While draining, work that was accepted earlier may ask for more; it runs in a call context, a stray timer does not. */
   #refuseUnlessOpen(what: string): void {
     if (this.#state === 'open' || this.#state === 'drained') return;
@@ -395,20 +310,20 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   async #drainOnce({ deadlineAt }: DrainOptions): Promise<DrainReport> {
     const { clock, events } = this.#parts;
     const startedAt = clock.monotonic();
-    const finishedBefore = this.#server.finished + this.#bus.handled;
+    const finishedBefore = this.#server.finished + this.#events.bus.handled;
     if (this.#state === 'open') this.#state = 'draining';
-    const closed = [...this.#eventSlots, ...this.#server.slots].map((slot) =>
+    const closed = [...this.#events.slots, ...this.#server.slots].map((slot) =>
       slot.stop().catch((error: unknown) => this.#tellFailure('the end of an intake', error)),
     );
     const isOver = this.#timeIsOver(deadlineAt);
     await Promise.race([Promise.all(closed), isOver.promise]);
-    for (const subscription of this.#bus.subscriptions) {
+    for (const subscription of this.#events.bus.subscriptions) {
       subscription.handBack();
       subscription.hurry();
     }
     await this.#idleOr(isOver);
     if (this.#state === 'draining') this.#state = 'drained';
-    const finished = this.#server.finished + this.#bus.handled - finishedBefore;
+    const finished = this.#server.finished + this.#events.bus.handled - finishedBefore;
     const report = { finished, abandoned: this.#unfinished() };
     events.emit('broker.drained', { ...report, durationMs: clock.monotonic() - startedAt });
     return report;
@@ -433,18 +348,14 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   }
 
   get #isIdle(): boolean {
-    const { running, queued } = this.#bus;
+    const { running, queued } = this.#events.bus;
     if (running > 0 || (this.#consuming && queued > 0)) return false;
-    return this.#server.running.size === 0 && this.#requests.inFlight === 0 && this.#outbox.size === 0;
+    return this.#server.running.size === 0 && this.#requests.inFlight === 0 && this.#events.outbox.size === 0;
   }
 
   #unfinished(): DrainReport['abandoned'] {
     const now = this.#parts.clock.monotonic();
     const handlers = [...this.#server.running].map(({ name, startedAt }) => ({ name, ageMs: now - startedAt }));
-    return [...handlers, ...this.#bus.unfinished()];
+    return [...handlers, ...this.#events.bus.unfinished()];
   }
-}
-
-function groupKey(topic: string, group: string | false): string {
-  return `${topic}\n${String(group)}`;
 }
