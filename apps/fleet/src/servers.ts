@@ -27,7 +27,7 @@ export function serversOf(environment: NodeJS.ProcessEnv): { readonly nats: Serv
       advice: 'start it with: redis-server    (or point REDIS_URL to one)',
       question: 'PING\r\n',
       // One that wants a password first is there as well.
-      expected: /PONG|NOAUTH/,
+      expected: /^(?:\+PONG|-NOAUTH)/,
     },
   };
 }
