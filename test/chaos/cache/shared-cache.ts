@@ -42,6 +42,37 @@ export function cacheInstance(options: Record<string, unknown>, instance = 'a', 
   return { cache, transitions, ...collaborators };
 }
 
+/** Instances of one service around one Redis, to be stopped together. */
+export function instancesAround(redisUrl: () => string) {
+  const instances: MeshCache[] = [];
+
+  async function join(options: Record<string, unknown> = {}, instance = 'a', broker?: MessageBroker) {
+    const joined = cacheInstance({ redis: { url: redisUrl() }, ...options }, instance, broker);
+    instances.push(joined.cache);
+    await joined.cache.start();
+    return joined;
+  }
+
+  async function connected(options: Record<string, unknown> = {}, instance = 'a', broker?: MessageBroker) {
+    const joined = await join(options, instance, broker);
+    await joined.cache.set('warm-up', 1);
+    await until(() => shares(joined.cache), 5_000);
+    return joined;
+  }
+
+  async function stop(): Promise<void> {
+    await Promise.all(instances.splice(0).map((cache) => cache.stop()));
+  }
+
+  return { join, connected, stop };
+}
+
+/** Whether the instance reaches Redis, and has nothing left to write there. */
+export function shares(cache: MeshCache): boolean {
+  const { status, details } = cache.readHealth()[0]!;
+  return status === 'up' && details?.['queued'] === 0;
+}
+
 /** Waits for something that happens by itself, and says how long it took. */
 export async function until(condition: () => boolean | Promise<boolean>, limitMs: number): Promise<number> {
   const startedAt = performance.now();
