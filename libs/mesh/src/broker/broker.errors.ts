@@ -72,7 +72,7 @@ export class PublishUnconfirmedError extends MeshError {
   readonly sent: boolean;
 
   constructor(topic: string, outcome: Outcome, reason: string, cause?: unknown) {
-    const what = outcome === 'unsent' ? 'never left this process' : 'may or may not have arrived';
+    const what = outcome === 'unsent' ? 'was not taken by the broker' : 'may or may not have arrived';
     super(`The message for "${topic}" ${what}: ${reason}. Publish it again with the same id.`, {
       code: 'MESH_PUBLISH_UNCONFIRMED',
       status: 503,
