@@ -8,6 +8,9 @@ import { instancesAround, percentile, shares, timed, until } from './shared-cach
 
 /** MESH_CHAOS=long takes its time. */
 const RECONNECTS = process.env['MESH_CHAOS'] === 'long' ? 1_000 : 50;
+/** A wait of 100 ms, on a machine that is so busy that it may stop the process for as long again and more. */
+const STALLED_MS = 500;
+
 let redis: RedisServer;
 const instances = instancesAround(() => redis.url);
 const { connected } = instances;
@@ -47,8 +50,10 @@ describe.each([
         hot.push((await timed(() => a.cache.getOrSet('hot', () => 'loaded'))).ms);
         if (i % 20 === 0) await sleep(1);
       }
-      expect(Math.max(...cold)).toBeLessThan(160);
-      expect(cold.filter((ms) => ms > 50).length).toBeLessThanOrEqual(10);
+      const waits = cold.filter((ms) => ms > 50);
+      expect(waits.length).toBeLessThanOrEqual(10);
+      expect(percentile(waits, 0.5)).toBeLessThan(150);
+      expect(Math.max(...cold)).toBeLessThan(STALLED_MS);
       // Once the breaker is open nobody waits at all.
       expect(percentile(cold, 0.9)).toBeLessThan(2);
       expect(percentile(hot, 0.99)).toBeLessThan(1);
@@ -105,7 +110,10 @@ describe('a second tier behind a network that drops everything', () => {
       cold.push((await timed(() => a.cache.getOrSet(`cold ${i}`, () => i))).ms);
       await sleep(1);
     }
-    expect(Math.max(...cold)).toBeLessThan(160);
+    const waits = cold.filter((ms) => ms > 50);
+    expect(waits.length).toBeLessThanOrEqual(10);
+    expect(percentile(waits, 0.5)).toBeLessThan(150);
+    expect(Math.max(...cold)).toBeLessThan(STALLED_MS);
     proxy.heal();
     expect(await until(() => shares(a.cache), 10_000)).toBeLessThan(8_000);
     await a.cache.stop();

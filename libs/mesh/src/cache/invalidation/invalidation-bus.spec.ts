@@ -160,6 +160,22 @@ describe('invalidation across instances', () => {
     expect(await b.entry('k')).toMatchObject({ state: 'stale', value: 'old' });
   });
 
+  it('takes a message that comes late or twice for no gap', async () => {
+    const { clock, bus, a, b } = await setUp();
+    bus.fates = ['hold', 'deliver'];
+    for (const key of ['late', 'on time']) {
+      await a.delete(key);
+      await clock.advance(BUS_BATCH_MS);
+    }
+    await b.set('k', 1);
+    await clock.advance(BUS_BATCH_MS);
+    bus.release();
+    bus.fates = ['repeat'];
+    await a.delete('other');
+    await clock.advance(BUS_BATCH_MS);
+    expect(await b.entry('k')).toMatchObject({ state: 'fresh' });
+  });
+
   it.each(['lose', 'refuse'] as const)('notices by the heartbeat when the last message was lost (%s)', async (fate) => {
     const { clock, bus, a, b } = await setUp();
     await b.set('k', 'old');
