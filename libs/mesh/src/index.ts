@@ -68,7 +68,16 @@ export { HttpCache } from './cache/http/http-cache.decorator.js';
 export type { HttpCacheOptions } from './cache/http/http-cache.options.js';
 export { Cacheable } from './cache/decorators/cacheable.decorator.js';
 
-export { NoResponderError, OverloadedError, PayloadError, RequestTimeoutError } from './broker/broker.errors.js';
+export {
+  CapabilityMissingError,
+  ConnectionLostError,
+  MessageBusyError,
+  NoResponderError,
+  OverloadedError,
+  PayloadError,
+  PublishUnconfirmedError,
+  RequestTimeoutError,
+} from './broker/broker.errors.js';
 export type { DeadLetterQueue } from './broker/dead-letters.js';
 export { InProcessBroker } from './broker/in-process.broker.js';
 export { MESH_TRANSPORT } from './broker/nest/pattern-metadata.js';
@@ -169,3 +178,4 @@ export {
 } from './core/metrics.port.js';
 export { type Attempt, type BreakerState, type ExecuteOptions, type Policy, PolicyRunner } from './core/policy.port.js';
 export { ServiceInfo } from './core/service-info.js';
+export type { SchemaIssue, StandardSchema } from './core/standard-schema.js';

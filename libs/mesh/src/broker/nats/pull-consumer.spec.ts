@@ -1,0 +1,125 @@
+import { describe, expect, it } from 'vitest';
+import { VirtualClock } from '../../testing/virtual-clock.js';
+import { PullConsumer } from './pull-consumer.js';
+
+class StoredMessage {
+  renewals = 0;
+  readonly info = { pending: 7 };
+  working(): void {
+    this.renewals++;
+  }
+}
+
+/** A pull whose messages the test hands over. */
+class ScriptedPull {
+  readonly #waiting: PromiseWithResolvers<IteratorResult<StoredMessage>>[] = [];
+  stopped = false;
+
+  constructor(readonly size: number) {}
+
+  hand(message: StoredMessage): void {
+    this.#waiting.shift()!.resolve({ done: false, value: message });
+  }
+
+  end(): void {
+    this.#waiting.shift()!.resolve({ done: true, value: undefined });
+  }
+
+  stop(): void {
+    this.stopped = true;
+    for (const { resolve } of this.#waiting.splice(0)) resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<StoredMessage> {
+    return {
+      next: () => {
+        const next = Promise.withResolvers<IteratorResult<StoredMessage>>();
+        this.#waiting.push(next);
+        return next.promise;
+      },
+    };
+  }
+}
+
+function fixture(concurrency: number) {
+  const clock = new VirtualClock();
+  const pulls: ScriptedPull[] = [];
+  const got: StoredMessage[] = [];
+  const failures: unknown[] = [];
+  const server = { refuse: undefined as Error | undefined };
+  const fetch = async ({ max_messages }: { max_messages: number }): Promise<ScriptedPull> => {
+    if (server.refuse) throw server.refuse;
+    const pull = new ScriptedPull(max_messages);
+    pulls.push(pull);
+    return pull;
+  };
+  const consumer = new PullConsumer<StoredMessage>(async () => ({ fetch }), {
+    clock,
+    concurrency,
+    renewMs: 100,
+    onMessage: (message) => void got.push(message),
+    onFailure: (error) => void failures.push(error),
+  });
+  return { consumer, clock, pulls, got, failures, server };
+}
+
+describe('a pull consumer', () => {
+  it('asks for no more than it has room for', async () => {
+    const { consumer, clock, pulls, got } = fixture(2);
+    await consumer.start();
+    await clock.advance(0);
+    expect(pulls.map(({ size }) => size)).toEqual([2]);
+    pulls[0]!.hand(new StoredMessage());
+    await clock.advance(0);
+    pulls[0]!.hand(new StoredMessage());
+    await clock.advance(0);
+    pulls[0]!.end();
+    await clock.advance(0);
+    expect(pulls).toHaveLength(1);
+    consumer.onSettled(got[0]!);
+    await clock.advance(0);
+    expect(pulls.map(({ size }) => size)).toEqual([2, 1]);
+    expect(consumer.lag).toBe(7);
+    await consumer.stop();
+  });
+
+  it('renews what is being worked on, until it is settled', async () => {
+    const { consumer, clock, pulls, got } = fixture(1);
+    await consumer.start();
+    await clock.advance(0);
+    pulls[0]!.hand(new StoredMessage());
+    await clock.advance(250);
+    expect(got[0]!.renewals).toBe(2);
+    consumer.onSettled(got[0]!);
+    await consumer.stop();
+    await clock.advance(1_000);
+    expect(got[0]!.renewals).toBe(2);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('rests while the server is away, and asks anew when it is back', async () => {
+    const { consumer, clock, pulls } = fixture(2);
+    await consumer.start();
+    await clock.advance(0);
+    consumer.suspend();
+    await clock.advance(1_000);
+    expect(pulls.map(({ stopped }) => stopped)).toEqual([true]);
+    consumer.resume();
+    await clock.advance(0);
+    expect(pulls.map(({ size }) => size)).toEqual([2, 2]);
+    await consumer.stop();
+  });
+
+  it('goes on after a failed pull', async () => {
+    const { consumer, clock, pulls, failures, server } = fixture(1);
+    server.refuse = new Error('no responders');
+    await consumer.start();
+    await clock.advance(0);
+    expect(failures).toHaveLength(1);
+    server.refuse = undefined;
+    await clock.advance(250);
+    expect(pulls).toHaveLength(1);
+    await consumer.stop();
+    expect(clock.pendingTimers).toBe(0);
+  });
+});
