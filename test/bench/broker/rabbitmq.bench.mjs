@@ -20,7 +20,7 @@ const { fixedOptions } = await load('core/live-options.js');
 const { MeshEvents } = await load('core/mesh.events.js');
 const { ServiceInfo } = await load('core/service-info.js');
 
-const URL_ = 'amqp://guest:guest@127.0.0.1:5672';
+const ADDRESS = 'amqp://guest:guest@127.0.0.1:5672';
 const ROUNDS = Number(process.env.ROUNDS ?? 7);
 const CALLS = Number(process.env.CALLS ?? 1_000);
 const PAYLOAD = { a: 2, b: 3 };
@@ -36,7 +36,7 @@ class NoMetrics {
 }
 
 async function meshBroker(instance) {
-  const options = brokerOptionsSchema.parse({ transport: 'rabbitmq', servers: URL_, namePrefix: names });
+  const options = brokerOptionsSchema.parse({ transport: 'rabbitmq', servers: ADDRESS, namePrefix: names });
   const broker = createBroker(fixedOptions(options), {
     clock: new SystemClock(),
     ids: new SystemIds(),
@@ -60,7 +60,7 @@ MessagePattern('sum')(Sum.prototype, 'sum', Object.getOwnPropertyDescriptor(Sum.
 class NestModule {}
 Module({ controllers: [Sum] })(NestModule);
 
-const rmq = { urls: [URL_], queue: `${names}.nest`, queueOptions: { durable: false, autoDelete: true } };
+const rmq = { urls: [ADDRESS], queue: `${names}.nest`, queueOptions: { durable: false, autoDelete: true } };
 const nestServer = await NestFactory.createMicroservice(NestModule, {
   transport: Transport.RMQ,
   options: rmq,
@@ -102,6 +102,6 @@ for (const width of [1, 64]) {
 }
 
 await Promise.all([client.stop(), server.stop(), nestClient.close(), nestServer.close()]);
-const connection = new Connection(URL_);
+const connection = new Connection(ADDRESS);
 await connection.exchangeDelete({ exchange: `${names}.events` });
 await connection.close();

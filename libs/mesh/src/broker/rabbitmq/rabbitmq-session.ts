@@ -55,11 +55,15 @@ export class RabbitMqSession {
   /** @throws when the channel is closed: it was not sent then. */
   request(queue: string, envelope: Envelope, body: Buffer): Promise<void> {
     if (!this.#asking.active) throw new Error('the channel is closed');
-    return this.#asking.basicPublish({ ...envelope, routingKey: queue, replyTo: REPLIES, mandatory: true }, body);
+    envelope.routingKey = queue;
+    envelope.replyTo = REPLIES;
+    envelope.mandatory = true;
+    return this.#asking.basicPublish(envelope, body);
   }
 
-  async reply(to: string, envelope: Envelope, body: Buffer): Promise<void> {
-    await this.#asking.basicPublish({ ...envelope, routingKey: to }, body);
+  reply(to: string, envelope: Envelope, body: Buffer): Promise<void> {
+    envelope.routingKey = to;
+    return this.#asking.basicPublish(envelope, body);
   }
 
   /** Resolves when the server has it. */

@@ -21,7 +21,7 @@ import { connectionOptions, serverNames } from './connection-options.js';
 import { declarePlain, passingQueue } from './plain-events.js';
 import { QueueNames } from './queue-names.js';
 import { deadLettersOf } from './rabbitmq-dead-letters.js';
-import { bodyOf, bytesOf, ERROR, headersOf, idOf, propertiesOf } from './rabbitmq.message.js';
+import { bodyOf, bytesOf, envelopeOf, ERROR, headersOf, idOf, propertiesOf } from './rabbitmq.message.js';
 import { type ConsumerParts, RestoredConsumer } from './restored-consumer.js';
 import { SessionKeeper } from './session-keeper.js';
 import { StoredEvents } from './stored-events.js';
@@ -114,12 +114,11 @@ export class RabbitMqDriver implements TransportDriver {
   }
 
   request({ id, name, headers, body }: OutgoingMessage): void {
-    const envelope = {
-      ...this.#properties({ id, headers, body }),
-      correlationId: id,
-      // Nobody waits for it any longer; a queue without consumers drops it then.
-      expiration: headers[HEADER.timeoutMs] ?? String(this.#options.requestTimeoutMs),
-    };
+    this.#assertSize(body);
+    const envelope = envelopeOf(body, headers);
+    envelope.correlationId = id;
+    // Nobody waits for it any longer; a queue without consumers drops it then.
+    envelope.expiration = headers[HEADER.timeoutMs] ?? String(this.#options.requestTimeoutMs);
     this.#opened.keeper.session
       .request(this.#names.request(name), envelope, bytesOf(body))
       .catch((error: unknown) => this.#host?.onRequestFailed(id, (error as Error).message));
@@ -128,7 +127,8 @@ export class RabbitMqDriver implements TransportDriver {
   async publish(message: OutgoingMessage, guarantee: 'sent' | 'confirmed'): Promise<void> {
     const { name, body } = message;
     const routing = { exchange: this.#names.events, routingKey: this.#names.key(name) };
-    const envelope = { ...this.#properties(message), ...routing };
+    this.#assertSize(body);
+    const envelope = { ...propertiesOf(message), ...routing };
     if (guarantee === 'confirmed') await this.#opened.keeper.session.store(envelope, bytesOf(body), name);
     else await this.#opened.keeper.session.publish(envelope, bytesOf(body));
   }
@@ -219,9 +219,10 @@ export class RabbitMqDriver implements TransportDriver {
       body: bodyOf(message),
       reply: async ({ ok, body }) => {
         if (replyTo === undefined) return;
-        const properties = this.#properties({ id: correlationId ?? '', headers: ok ? {} : { [ERROR]: '1' }, body });
-        const sent = { ...properties, ...(correlationId !== undefined && { correlationId }) };
-        await this.#opened.keeper.session.reply(replyTo, sent, bytesOf(body));
+        this.#assertSize(body);
+        const envelope = envelopeOf(body, ok ? undefined : { [ERROR]: '1' });
+        if (correlationId !== undefined) envelope.correlationId = correlationId;
+        await this.#opened.keeper.session.reply(replyTo, envelope, bytesOf(body));
       },
     };
   }
@@ -231,11 +232,6 @@ export class RabbitMqDriver implements TransportDriver {
     const { clock, ids } = this.#parts;
     const sentAt = Number(headers[HEADER.sentAt]) || (message.timestamp ?? 0) * 1_000;
     return { id: idOf(message) ?? ids.next(), headers, body: bodyOf(message), publishedAt: sentAt || clock.now() };
-  }
-
-  #properties(message: Pick<OutgoingMessage, 'id' | 'headers' | 'body'>) {
-    this.#assertSize(message.body);
-    return propertiesOf(message);
   }
 
   /** A larger one would close the channel, and everything on it. */

@@ -16,16 +16,23 @@ const BYTES = 'application/octet-stream';
 
 type Received = HeaderFields & { readonly body: MessageBody };
 
-/** What an AMQP message has beside its body. */
+/** What an event has beside its body. */
 export function propertiesOf({ id, headers, body }: Pick<OutgoingMessage, 'id' | 'headers' | 'body'>): Envelope {
   const isShort = Buffer.byteLength(id) <= SHORT_STRING_BYTES;
-  const sent = isShort ? headers : { ...headers, [HEADER.id]: id };
-  assertHeadersFit(sent);
-  return {
-    headers: sent,
-    ...(isShort && { messageId: id }),
-    ...(body.contentType !== undefined && { contentType: body.contentType }),
-  };
+  const envelope = envelopeOf(body, isShort ? headers : { ...headers, [HEADER.id]: id });
+  if (isShort) envelope.messageId = id;
+  return envelope;
+}
+
+/** What a request or an answer has: it is known by its correlation id alone. */
+export function envelopeOf({ contentType }: WireBody, headers?: Headers): Envelope {
+  const envelope: Envelope = {};
+  if (headers) {
+    assertHeadersFit(headers);
+    envelope.headers = headers;
+  }
+  if (contentType !== undefined) envelope.contentType = contentType;
+  return envelope;
 }
 
 /** The bytes as the client takes them: it would write any other array as JSON. */
