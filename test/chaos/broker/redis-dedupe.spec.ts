@@ -43,15 +43,15 @@ describe.skipIf(!redisIsHere)(
     });
 
     it('rejects at once while Redis is away, and works again when it is back', async () => {
-      const it = store();
-      await it.claim('m-1', 1_000);
+      const subject = store();
+      await subject.claim('m-1', 1_000);
       await redis.kill();
-      await expect.poll(() => it.claim('m-2', 1_000).catch(() => 'rejected')).toBe('rejected');
+      await expect.poll(() => subject.claim('m-2', 1_000).catch(() => 'rejected')).toBe('rejected');
       const startedAt = performance.now();
-      await expect(it.claim('m-3', 1_000)).rejects.toThrow();
+      await expect(subject.claim('m-3', 1_000)).rejects.toThrow();
       expect(performance.now() - startedAt).toBeLessThan(500);
       await redis.start();
-      await expect.poll(() => it.claim('m-4', 1_000).catch(() => 'rejected'), { timeout: 8_000 }).toBe('mine');
+      await expect.poll(() => subject.claim('m-4', 1_000).catch(() => 'rejected'), { timeout: 8_000 }).toBe('mine');
     }, 20_000);
 
     it('rejects when Redis was never there', async () => {

@@ -23,7 +23,8 @@ export function headersOfLetter(own: Headers, letter: DeadLetter, group: string 
 }
 
 interface LetterParts {
-  readonly stream: string;
+  readonly subject: string;
+  readonly findStream: (subject: string) => Promise<string | undefined>;
   readonly manager: () => Promise<JetStreamManager>;
   readonly publishAgain: (data: Uint8Array, headers: MsgHdrs) => Promise<void>;
 }
@@ -40,7 +41,8 @@ export class JetStreamDeadLetters implements DeadLetters {
 
   async list(): Promise<readonly DeadLetter[]> {
     const letters: DeadLetter[] = [];
-    for await (const stored of this.#stored()) letters.push(this.#letterOf(stored));
+    const stream = await this.#parts.findStream(this.#parts.subject);
+    for await (const stored of this.#stored(stream)) letters.push(this.#letterOf(stored));
     return letters;
   }
 
@@ -62,24 +64,26 @@ export class JetStreamDeadLetters implements DeadLetters {
   async #take(ids: readonly string[] | undefined, end: (stored: StoredMsg) => Promise<void>): Promise<number> {
     const { streams } = await this.#parts.manager();
     let count = 0;
-    for await (const stored of this.#stored()) {
+    const stream = await this.#parts.findStream(this.#parts.subject);
+    for await (const stored of this.#stored(stream)) {
       if (ids && !ids.includes(stored.header.get(HEADER.id))) continue;
       await end(stored);
-      await streams.deleteMessage(this.#parts.stream, stored.seq, false);
+      await streams.deleteMessage(stream!, stored.seq, false);
       count++;
     }
     return count;
   }
 
-  async *#stored(): AsyncGenerator<StoredMsg> {
-    const { stream } = this.#parts;
+  async *#stored(stream: string | undefined): AsyncGenerator<StoredMsg> {
+    if (stream === undefined) return;
     const { streams } = await this.#parts.manager();
     const info = await streams.info(stream).catch(absent);
     if (!info) return;
     const { first_seq: first, last_seq: last } = info.state;
     for (let seq = first, found = 0; seq > 0 && seq <= last && found < LIST_LIMIT; seq++) {
       const stored = await streams.getMessage(stream, { seq }).catch(absent);
-      if (!stored) continue;
+      // A stream that somebody else made may store more than these letters.
+      if (stored?.subject !== this.#parts.subject) continue;
       found++;
       yield stored;
     }

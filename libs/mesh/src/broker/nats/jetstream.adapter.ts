@@ -99,7 +99,8 @@ export class JetStream {
 
   deadLetters(topic: string): DeadLetters {
     return new JetStreamDeadLetters(topic, {
-      stream: this.#subjects.stream(this.#subjects.dead(topic)),
+      subject: this.#subjects.dead(topic),
+      findStream: (subject) => this.#findStream(subject),
       manager: async () => (await this.#loaded()).manager,
       publishAgain: (data, headers) => this.publish(topic, data, headers),
     });
@@ -214,13 +215,21 @@ export class JetStream {
     return stream;
   }
 
+  /** The stream that stores the subject, whoever made it. */
+  async #findStream(subject: string): Promise<string | undefined> {
+    const { manager, module } = await this.#loaded();
+    try {
+      return await manager.streams.find(subject);
+    } catch (error) {
+      if (error instanceof module.JetStreamApiError || isNoMatch(error)) return undefined;
+      throw error;
+    }
+  }
+
   async #findOrAddStream(subject: string): Promise<string> {
     const { manager, module } = await this.#loaded();
     const { manage } = this.#parts.options;
-    const found = await manager.streams.find(subject).catch((error: unknown) => {
-      if (!(error instanceof module.JetStreamApiError) && !isNoMatch(error)) throw error;
-      return undefined;
-    });
+    const found = await this.#findStream(subject);
     if (found !== undefined) return found;
     if (!manage)
       throw new MeshConfigError(

@@ -117,7 +117,6 @@ export class NatsDriver implements TransportDriver {
         else onRequest(this.#incoming(message));
       },
     });
-    await connection.flush();
     return this.#intake(subscription);
   }
 
@@ -132,7 +131,6 @@ export class NatsDriver implements TransportDriver {
         else onEvent(this.#plainEvent(message));
       },
     });
-    await connection.flush();
     return this.#intake(subscription);
   }
 
@@ -249,7 +247,14 @@ export class NatsDriver implements TransportDriver {
     };
   }
 
-  #intake(subscription: NatsSubscription): Intake {
+  /** Sure that the server knows of the subscription; otherwise there is none, so that the next attempt makes no second one. */
+  async #intake(subscription: NatsSubscription): Promise<Intake> {
+    try {
+      await this.#opened.connection.flush();
+    } catch (error) {
+      subscription.unsubscribe();
+      throw error;
+    }
     return {
       stop: async () => {
         if (!subscription.isClosed()) await subscription.drain();

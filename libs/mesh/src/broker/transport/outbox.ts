@@ -54,7 +54,8 @@ export class Outbox {
    */
   publish(message: OutgoingMessage, guarantee: 'sent' | 'confirmed', timeoutMs: number): Promise<void> {
     const isSendable = this.#parts.isConnected() && this.#waitingMessages === 0;
-    if (!isSendable) this.#assertRoom(message);
+    if (isSendable) this.#assertFewSending(message);
+    else this.#assertRoom(message);
     const outgoing = new Outgoing(message, guarantee, () => {
       const outcome = outgoing.outcome;
       const why = outcome === 'unsent' ? 'the broker stayed away' : 'the broker did not confirm it';
@@ -145,6 +146,12 @@ export class Outbox {
     if (outgoing.waits) this.#leaveQueue(outgoing);
     if (--this.#underway === 0) this.#parts.onIdle();
     return outgoing.publisher;
+  }
+
+  #assertFewSending({ name }: OutgoingMessage): void {
+    const { maxInFlight } = this.#parts.options.current;
+    if (this.#sending.size >= maxInFlight)
+      throw new OverloadedError(`The message for "${name}"`, maxInFlight, "messages wait for the server's answer");
   }
 
   #assertRoom({ name, body }: OutgoingMessage): void {

@@ -84,6 +84,13 @@ describe('publishing over a transport', () => {
     });
   });
 
+  it('refuses more than may wait for an answer at once', async () => {
+    const { broker } = await transportFixture({ maxInFlight: 1 });
+    void watch(broker.publish('n', 1));
+    await settled();
+    await expect(broker.publish('n', 2)).rejects.toMatchObject({ code: 'MESH_OVERLOADED' });
+  });
+
   it('refuses what the transport cannot do', async () => {
     const { broker } = await transportFixture(
       {},

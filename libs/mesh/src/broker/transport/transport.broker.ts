@@ -61,7 +61,6 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   readonly #ending = new AbortController();
   #state: BrokerState = 'open';
   #awayReason: string | undefined = 'it was not started';
-  #isStarted = false;
   #consuming = false;
   #reopening: Timer | undefined;
   #drain: Promise<DrainReport> | undefined;
@@ -114,7 +113,6 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     const { required } = this.#options.current;
     const until = required ? AbortSignal.any([signal, this.#ending.signal]) : this.#ending.signal;
     const connected = this.#driver.start(this.#host(), until);
-    this.#isStarted = true;
     if (required) {
       await connected;
       await Promise.all([...this.#events.slots].map((slot) => slot.ensure()));
@@ -277,7 +275,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
 
   /** Opens what is not open; what fails is tried again until it works. */
   #open(slots: readonly IntakeSlot[]): void {
-    if (this.#state !== 'open' || !this.#isStarted) return;
+    if (this.#state !== 'open') return;
     for (const slot of slots)
       slot.ensure().catch((error: unknown) => {
         this.#tellFailure('a subscription', error);
