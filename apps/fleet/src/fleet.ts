@@ -56,7 +56,12 @@ export class Fleet {
 
 function launch({ name, port }: Ship, environment: NodeJS.ProcessEnv): ChildProcess {
   const main = fileURLToPath(new URL(`../../${name}/src/main.js`, import.meta.url));
-  return spawn(process.execPath, [main], { stdio: 'inherit', env: { ...environment, PORT: String(port) } });
+  // Out of the terminal's reach: its Ctrl-C is for the launcher, which knows the order.
+  return spawn(process.execPath, [main], {
+    detached: true,
+    stdio: 'inherit',
+    env: { ...environment, PORT: String(port) },
+  });
 }
 
 async function answersAt(url: string): Promise<void> {

@@ -26,8 +26,8 @@ const fleet = new Fleet(
   },
 );
 
-// A terminal sends its signal to the three as well; they take both for one. The second one is for the impatient.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+// The second one is for the impatient.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
     process.once(signal, () => fleet.kill());
     void fleet.stop();
