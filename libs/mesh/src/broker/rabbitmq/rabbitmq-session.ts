@@ -25,7 +25,7 @@ export class RabbitMqSession {
   readonly #confirming: Channel;
   readonly #returned = new Set<string>();
   readonly #declared = new Map<string, Promise<unknown>>();
-  #reason = 'a channel was closed';
+  #reason = 'the connection was closed';
 
   private constructor(connection: Connection, asking: Channel, confirming: Channel) {
     this.#connection = connection;
