@@ -28,7 +28,17 @@ const adapterOnly = [
   '@willsoto/nestjs-prometheus',
   '@keyv/redis',
   '@opentelemetry/api',
+  '@nats-io/transport-node',
+  '@nats-io/jetstream',
+  'rabbitmq-client',
+  'yaml',
 ];
+
+/** A transport's folder is its adapter: the client's types are all over it, and nowhere else. */
+const transports: Readonly<Record<string, readonly string[]>> = {
+  nats: ['@nats-io/transport-node', '@nats-io/jetstream'],
+  rabbitmq: ['rabbitmq-client'],
+};
 
 function boundaries(room: string, packages: readonly string[]): NonNullable<OxlintOverride['rules']> {
   const strangers = Object.keys(rooms).filter((other) => other !== room && !rooms[room]!.includes(other));
@@ -85,6 +95,13 @@ export default defineConfig({
       { files: [`libs/mesh/src/${room}/**`], rules: boundaries(room, adapterOnly) },
       { files: [`libs/mesh/src/${room}/**/*.adapter.ts`], rules: boundaries(room, []) },
     ]),
+    ...Object.entries(transports).map(([folder, clients]) => ({
+      files: [`libs/mesh/src/broker/${folder}/**`],
+      rules: boundaries(
+        'broker',
+        adapterOnly.filter((name) => !clients.includes(name)),
+      ),
+    })),
     { files: ['libs/mesh/src/**/*.spec.ts'], rules: { 'no-restricted-imports': 'off' } },
     // Nest's factories take what they inject, one parameter each.
     { files: ['libs/mesh/src/mesh.*.ts'], rules: { 'max-params': 'off' } },

@@ -42,6 +42,7 @@ describe('the rooms', () => {
     ['metrics/probe.ts', '../testing/virtual-clock.js', 'may import only from: metrics, core, config.'],
     ['broker/probe.ts', '../index.js', 'Import the file, not a barrel or the composition root.'],
     ['resilience/probe.ts', 'opossum', "Only this room's *.adapter.ts may import opossum."],
+    ['broker/nats/probe.ts', 'rabbitmq-client', "Only this room's *.adapter.ts may import rabbitmq-client."],
   ])('refuses %s importing %s', async (file, specifier, reason) => {
     expect(await lint(file, specifier)).toContain(reason);
   });
@@ -50,6 +51,7 @@ describe('the rooms', () => {
     ['cache/probe.ts', '../core/clock.js'],
     ['cache/probe.ts', '../config/config.store.js'],
     ['resilience/opossum.adapter.ts', 'opossum'],
+    ['broker/rabbitmq/probe.ts', 'rabbitmq-client'],
     ['broker/probe.ts', '@nestjs/microservices'],
   ])('lets %s import %s', async (file, specifier) => {
     expect(await lint(file, specifier)).toBe('accepted');

@@ -9,6 +9,9 @@ export class MeshConfigError extends MeshError {
 
 /** The service is shutting down and takes no new work; another instance will. */
 export class DrainingError extends MeshError {
+  /** Nothing has left: the work may be given to another instance, whether it is idempotent or not. */
+  readonly sent = false;
+
   constructor(what: string) {
     super(`${what} was refused: this instance is shutting down; try another instance.`, {
       code: 'MESH_DRAINING',

@@ -19,6 +19,13 @@ import {
   RateLimitedError,
 } from './resilience.errors.js';
 
+const notFoundThere = new RemoteError({
+  status: 'error',
+  code: 'HTTP_404',
+  message: 'no such product',
+  statusCode: 404,
+  retryable: false,
+});
 const wireOf = (error: CircuitOpenError | DeadlineExceededError) => toWire(error, 'stock');
 
 describe('a failure of the callee', () => {
@@ -38,6 +45,7 @@ describe('a failure of the callee', () => {
 
   it.each<[string, unknown]>([
     ['a 4xx', new BadRequestException()],
+    ['a 4xx of another service', notFoundThere],
     ['an abort', new DOMException('aborted', 'AbortError')],
     ['a business error that is marked as final', { code: 'OUT_OF_STOCK', retryable: false }],
     ['an open circuit of ours', new CircuitOpenError('p', 1)],

@@ -1,6 +1,6 @@
 import { HttpException } from '@nestjs/common';
 import { attemptsOf } from '../core/attempts.js';
-import { isMeshError } from '../core/mesh.error.js';
+import { isMeshError, type MeshError } from '../core/mesh.error.js';
 
 export { attemptsOf, markAttempts } from '../core/attempts.js';
 
@@ -44,9 +44,8 @@ interface ErrorLike {
  */
 export function isCalleeFailure(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return true;
-  const { name, retryable, remote } = error as ErrorLike;
-  // What another service refused is a failed call for us, whatever its code says there.
-  if (isMeshError(error)) return !LOCAL.has(error.code) || remote === true;
+  const { name, retryable } = error as ErrorLike;
+  if (isRefusedHere(error)) return false;
   if (name === 'AbortError') return false;
   const status = statusOf(error);
   if (status === undefined) return retryable !== false;
@@ -71,8 +70,13 @@ export function isUnsent(error: unknown): boolean {
 
 /** The default of `fallbackWhen`: the callee is unwell, or the call was refused to spare it. A caller that gave up gets no answer. */
 export function isFallbackWorthy(error: unknown): boolean {
-  if (isMeshError(error)) return error.code !== 'MESH_CANCELLED' && error.code !== 'MESH_CONFIG_INVALID';
+  if (isRefusedHere(error)) return error.code !== 'MESH_CANCELLED' && error.code !== 'MESH_CONFIG_INVALID';
   return isCalleeFailure(error);
+}
+
+/** What another service refused is its answer to us, whatever its code says there. */
+function isRefusedHere(error: unknown): error is MeshError {
+  return isMeshError(error) && LOCAL.has(error.code) && (error as { readonly remote?: unknown }).remote !== true;
 }
 
 /** How long the callee asks to wait: `retryAfterMs`, or the `Retry-After` of a response that the error carries. */

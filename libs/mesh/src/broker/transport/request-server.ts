@@ -1,3 +1,4 @@
+import { HttpException } from '@nestjs/common';
 import { isObservable } from 'rxjs';
 import type { RequestHandler, RequestMessage } from '../../core/broker.port.js';
 import type { CallContexts } from '../../core/call-context.js';
@@ -204,8 +205,8 @@ export class RequestServer {
   #failure({ pattern, name }: Route, error: unknown): WireReply {
     const { service, ids, events } = this.#parts;
     const reference = ids.next();
-    // Its caller learns a reference instead of the message, which must lead somewhere.
-    if (!isMeshError(error))
+    // Its caller learns a reference instead of the message, which must lead somewhere. A 4xx is told as it is.
+    if (!isMeshError(error) && !(error instanceof HttpException && error.getStatus() < 500))
       events.emit('broker.handler-failed', { topic: pattern, handler: name, error, messageId: reference });
     return errorReply(wireOf(error, { service, reference, exposeErrors: this.#options.current.exposeErrors }));
   }
