@@ -15,7 +15,13 @@ export {
   StepTimeoutError,
 } from './lifecycle/lifecycle.errors.js';
 export { MESH_COMPONENTS } from './lifecycle/component.explorer.js';
-export type { ComponentContext, ComponentTimeouts, StopContext } from './core/component.port.js';
+export type {
+  ComponentChange,
+  ComponentContext,
+  ComponentTimeouts,
+  PreparedReconfiguration,
+  StopContext,
+} from './core/component.port.js';
 export { MeshLifecycle, type ShutdownRequest } from './lifecycle/mesh-lifecycle.js';
 
 export type { BreakerSnapshot, PolicyDescription, PolicyEvent, PolicyValue } from './resilience/policy-description.js';

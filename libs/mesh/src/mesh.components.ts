@@ -48,6 +48,7 @@ export class BuiltInComponents {
       metrics,
       health: this.get(HealthAggregator),
       replacer,
+      components: () => this.get(MeshLifecycle).components(),
       participants: [
         { name: 'resilience', paths: ['resilience'], check: ({ next }) => breakers.verify(next.resilience) },
         secondTierParticipant(() => replacer.part('cache')),
@@ -84,7 +85,7 @@ function currentSteps(part: object): Steps {
     start: (context) => current.start?.(context),
     drain: (context) => current.drain?.(context),
     stop: (context) => current.stop?.(context),
-    check: (context) => current.check?.(context) ?? current.readHealth?.()[0] ?? { status: 'up' },
+    check: (context) => current.check?.(context) ?? worst(current.readHealth?.() ?? []),
   };
 }
 
@@ -99,4 +100,14 @@ function asComponent(name: string, dependsOn: readonly string[], part: Partial<S
     ...(typeof stop === 'function' && { stop: stop.bind(part) }),
     ...(typeof check === 'function' && { check: check.bind(part) }),
   };
+}
+
+const BADNESS = { up: 0, degraded: 1, down: 2 } as const;
+
+/** The worst of what a part says about itself: its second tier may be well and its bus away. */
+function worst(reports: readonly HealthReport[]): HealthReport {
+  return reports.reduce<HealthReport>(
+    (found, report) => (BADNESS[report.status] > BADNESS[found.status] ? report : found),
+    reports[0] ?? { status: 'up' },
+  );
 }

@@ -2,6 +2,7 @@ import { MeshCache } from './cache/mesh-cache.js';
 import { ConfigFileWatcher } from './config/config-file.watcher.js';
 import { meterConfig } from './config/config.metrics.js';
 import type { ConfigParticipant } from './config/config.participant.js';
+import { formatPath } from './config/config.path.js';
 import type { ConfigStore } from './config/config.store.js';
 import type { CacheClient } from './core/cache.port.js';
 import type { Clock } from './core/clock.js';
@@ -23,6 +24,8 @@ export interface ConfigWiringDeps {
   readonly replacer: Pick<PartReplacer, 'close'>;
   /** In the order of their dependencies. */
   readonly participants: readonly ConfigParticipant<MeshConfig>[];
+  /** All components of the application, in the order of their dependencies; asked when they have started. */
+  readonly components: () => readonly MeshComponent[];
 }
 
 /**
@@ -48,10 +51,16 @@ export class ConfigWiring implements MeshComponent {
     this.#leave = [
       ...participants.map((participant) => store.join(participant)),
       events.on('lifecycle.phase', ({ phase }) => {
-        if (phase === 'ready') this.#watcher.start();
+        if (phase === 'ready') this.#onReady();
         else this.#watcher.stop();
       }),
     ];
+  }
+
+  #onReady(): void {
+    const followers = this.#deps.components().flatMap((component) => participantOf(component) ?? []);
+    this.#leave = [...this.#leave, ...followers.map((participant) => this.#deps.store.join(participant))];
+    this.#watcher.start();
   }
 
   /** Counts updates until the returned function is called; longer than the component lives, so that its end is counted. */
@@ -86,5 +95,18 @@ export function secondTierParticipant(cache: () => CacheClient): ConfigParticipa
       if (current instanceof MeshCache) return current.prepareSecondTier(next.cache, signal);
       throw new MeshConfigError(`the cache in use, ${current.constructor.name}, has no second tier of the mesh`);
     },
+  };
+}
+
+/** Lets a component that can be reconfigured take part in updates of its paths. */
+function participantOf(component: MeshComponent): ConfigParticipant<MeshConfig> | undefined {
+  const { name, configPaths } = component;
+  if (!component.reconfigure || !configPaths || configPaths.length === 0) return undefined;
+  return {
+    name,
+    paths: configPaths,
+    prepares: 'all',
+    prepare: async ({ next, previous, changes, signal }) =>
+      component.reconfigure!({ next, previous, signal, paths: changes.map(({ path }) => formatPath(path)) }),
   };
 }

@@ -20,6 +20,8 @@ export interface ConfigParticipant<T = unknown> {
   readonly name: string;
   /** The parts of the configuration that concern it: `broker`, `cache.redis`. */
   readonly paths: readonly string[];
+  /** Which changes `prepare` is asked about: those of class `swap`, or all. @default 'swap' */
+  readonly prepares?: 'swap' | 'all';
   /** How long `prepare` may take, in milliseconds. @default 15_000 */
   readonly timeoutMs?: number;
   /** Looks at any change of its parts, live ones and dry runs included, and changes nothing. Throws to refuse. */

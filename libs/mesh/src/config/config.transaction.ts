@@ -47,7 +47,9 @@ export class ConfigTransaction<T> {
     for (const participant of participants) {
       const changes = this.#changesOf(participant);
       // Live options alone reach the component through its LiveOptions; there is nothing to rebuild.
-      if (!participant.prepare || !changes.some(({ update }) => update === 'swap')) continue;
+      const concerned =
+        participant.prepares === 'all' ? changes.length > 0 : changes.some(({ update }) => update === 'swap');
+      if (!participant.prepare || !concerned) continue;
       try {
         const change = await this.#inTime(participant, changes, signal);
         this.#prepared.push({ name: participant.name, change });

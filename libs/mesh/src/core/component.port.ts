@@ -27,6 +27,25 @@ export interface ComponentTimeouts {
   readonly checkMs?: number;
 }
 
+/** An update of the configuration that a component is asked to follow. */
+export interface ComponentChange extends ComponentContext {
+  /** The whole configuration as it would be, and as it is. */
+  readonly next: unknown;
+  readonly previous: unknown;
+  /** Which of the component's options would change: `resilience.policies.x.timeoutMs`. */
+  readonly paths: readonly string[];
+}
+
+/** What a component has made ready for an update. Either `settle` or `discard` is called in the end, once. */
+export interface PreparedReconfiguration {
+  /** Takes the change over. Synchronous, like `revert`; a throw takes the whole update back. */
+  commit(): void;
+  /** Goes back to what was before `commit`. */
+  revert(): void;
+  settle?(): Promise<void> | void;
+  discard?(): Promise<void> | void;
+}
+
 /** A part of the service that starts and stops with it: one of the mesh's own, or one of the user's. */
 export interface MeshComponent {
   /** Unique, kebab-case: stands in logs, metrics, health and errors. */
@@ -47,4 +66,8 @@ export interface MeshComponent {
   /** Idempotent, and safe when never started. */
   stop?(context: StopContext): Promise<void> | void;
   check?(context: ComponentContext): Promise<HealthReport> | HealthReport;
+  /** The parts of the configuration whose updates `reconfigure` is asked about: `['resilience.policies']`. */
+  readonly configPaths?: readonly string[];
+  /** Prepares for an update of `configPaths` without letting it be seen. A throw refuses the whole update. */
+  reconfigure?(change: ComponentChange): Promise<PreparedReconfiguration> | PreparedReconfiguration;
 }

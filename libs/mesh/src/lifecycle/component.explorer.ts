@@ -57,6 +57,7 @@ function toComponent(options: MeshComponentOptions, steps: ComponentSteps): Mesh
     ...(steps.drain && { drain: (context) => steps.drain?.(context) }),
     ...(steps.stop && { stop: (context) => steps.stop?.(context) }),
     ...(steps.check && { check: (context) => steps.check!(context) }),
+    ...(steps.reconfigure && { reconfigure: (change) => steps.reconfigure!(change) }),
   };
 }
 

@@ -1,8 +1,10 @@
 import 'reflect-metadata';
 import type {
+  ComponentChange,
   ComponentContext,
   ComponentTimeouts,
   MeshComponent as MeshComponentPort,
+  PreparedReconfiguration,
   StopContext,
 } from '../core/component.port.js';
 import type { HealthReport } from '../core/health.port.js';
@@ -20,6 +22,8 @@ export interface MeshComponentOptions {
   /** Whether a failed start fails the application, or leaves it degraded and is retried. @default 'required' */
   readonly criticality?: 'required' | 'optional';
   readonly timeouts?: ComponentTimeouts;
+  /** The parts of the configuration whose updates `reconfigure` is asked about: `['resilience.policies']`. */
+  readonly configPaths?: readonly string[];
 }
 
 /** The steps that a component may have; it has at least one of them. */
@@ -28,6 +32,7 @@ export interface ComponentSteps {
   drain?(context: StopContext): Promise<void> | void;
   stop?(context: StopContext): Promise<void> | void;
   check?(context: ComponentContext): Promise<HealthReport> | HealthReport;
+  reconfigure?(change: ComponentChange): Promise<PreparedReconfiguration> | PreparedReconfiguration;
 }
 
 /** As a type: a part of the service that starts and stops with it. As a decorator: makes a provider such a part. */
