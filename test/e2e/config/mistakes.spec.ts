@@ -20,6 +20,13 @@ describe('what people get to read who', () => {
     `);
   });
 
+  it('misspell a transport', async () => {
+    expect(await messageOf({ broker: { transport: 'natz' } })).toMatchInlineSnapshot(`
+      "The configuration is invalid (1 problem):
+        broker.transport: must be one of "in-process", "nats", "rabbitmq", received "natz"; did you mean "nats"? (from module options)"
+    `);
+  });
+
   it('misspell an option of a policy', async () => {
     expect(await messageOf(policy({ timoutMs: 800 }))).toMatchInlineSnapshot(`
       "The configuration is invalid (1 problem):

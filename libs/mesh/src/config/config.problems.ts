@@ -145,7 +145,8 @@ function allowedValues(issue: Issue): unknown[] {
   if (issue.code === 'invalid_value') return [...issue.values];
   if (issue.code !== 'invalid_union') return [];
   const { options } = issue as { readonly options?: unknown };
-  return Array.isArray(options) ? (options as unknown[]) : [];
+  // A branch that may be left out has no value to name.
+  return Array.isArray(options) ? (options as unknown[]).filter((value) => value !== undefined) : [];
 }
 
 const KINDS: Readonly<Record<string, string>> = {
