@@ -135,6 +135,45 @@ describe('CircuitBreakerManager', () => {
         'runs a function twice',
       );
     });
+
+    describe('of a retry that the policy asks for itself', () => {
+      const asksForRetry = { policies: { p: { retry: { maxRetries: 5 } } } };
+      const once = { origin: 'A.charge', idempotent: false };
+
+      it('refuses it when all methods of the policy are declared not idempotent', () => {
+        fixture = new ResilienceFixture(asksForRetry);
+        fixture.manager.noteUse('p', once);
+        expect(() => fixture.manager.verify()).toThrow(
+          'retry (policies["p"]) repeats a function that A.charge declares not idempotent',
+        );
+      });
+
+      it('lets it be when another method of the policy may be repeated', () => {
+        fixture = new ResilienceFixture(asksForRetry);
+        fixture.manager.noteUse('p', once);
+        fixture.manager.noteUse('p', { origin: 'A.read', idempotent: true });
+        expect(() => fixture.manager.verify()).not.toThrow();
+      });
+
+      it('lets it be when the method says nothing: then only calls that were never sent are repeated', () => {
+        fixture = new ResilienceFixture(asksForRetry);
+        fixture.manager.noteUse('p', { origin: 'A.charge', idempotent: undefined });
+        expect(() => fixture.manager.verify()).not.toThrow();
+      });
+
+      it('says nothing of a retry that the defaults or a pattern give to many policies', () => {
+        fixture = new ResilienceFixture({ defaults: { retry: {} }, policies: { '*': { retry: {} } } });
+        fixture.manager.noteUse('p', once);
+        expect(() => fixture.manager.policy('p')).not.toThrow();
+        expect(() => fixture.manager.declare('p', { timeoutMs: 5, idempotent: false }, 'A.charge')).not.toThrow();
+      });
+
+      it('refuses options that are not in force yet', () => {
+        fixture = new ResilienceFixture();
+        fixture.manager.declare('p', { timeoutMs: 5, idempotent: false }, 'A.charge');
+        expect(() => fixture.manager.verify(resilienceSchema.parse(asksForRetry))).toThrow('declares not idempotent');
+      });
+    });
   });
 
   describe('a change of options', () => {

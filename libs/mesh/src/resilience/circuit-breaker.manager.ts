@@ -9,6 +9,7 @@ import type { BreakerSnapshot, PolicyDescription } from './policy-description.js
 import type { LayeredPolicy } from './policy-layers.js';
 import { type Declared, PolicyResolver } from './policy-resolver.js';
 import type { PolicySettings } from './policy-settings.js';
+import { type PolicyUse, PolicyUses } from './policy-uses.js';
 import { stagesOf } from './policy-stages.js';
 import { type ResilienceDeps, ResilienceEngine } from './resilience-engine.js';
 import { BREAKER_STATES } from './resilience.metrics.js';
@@ -36,6 +37,7 @@ export class CircuitBreakerManager extends PolicyRunner {
   readonly #engine: ResilienceEngine;
   readonly #policies = new Map<string, ResiliencePolicy>();
   readonly #declared = new Map<string, Declared>();
+  readonly #uses = new PolicyUses();
   // Policies of one pattern share their settings: thousands of them cost one object.
   readonly #ofPattern = new Map<string, PolicySettings>();
   readonly #stop: (() => void)[];
@@ -48,7 +50,7 @@ export class CircuitBreakerManager extends PolicyRunner {
     this.#options = options;
     this.#engine = new ResilienceEngine(deps);
     this.#overrides = new OverrideBoard(deps.clock, deps.ids);
-    this.#resolver = new PolicyResolver(options.current, this.#declared);
+    this.#resolver = new PolicyResolver(options.current, this.#declared, this.#uses);
     this.#stop = [
       options.onChange((next) => this.#onChange(next)),
       deps.metrics.onCollect(() => this.#collectStates()),
@@ -78,13 +80,18 @@ export class CircuitBreakerManager extends PolicyRunner {
     return policy;
   }
 
+  /** Notes a method that runs through the policy: {@link verify} looks at what all of them together allow. */
+  noteUse(policy: string, use: PolicyUse): void {
+    this.#uses.add(policy, use);
+  }
+
   /**
    * Resolves everything that is configured or declared: at the end of the boot, when all declarations are in, and before
    * options that are not in force yet are taken over.
    * @throws {MeshConfigError} with all that is wrong.
    */
   verify(options: ResilienceOptions = this.#options.current): void {
-    const resolver = new PolicyResolver(options, this.#declared);
+    const resolver = new PolicyResolver(options, this.#declared, this.#uses);
     const problems: string[] = [];
     for (const name of new Set([...Object.keys(options.policies), ...this.#declared.keys()])) {
       try {
@@ -258,7 +265,7 @@ export class CircuitBreakerManager extends PolicyRunner {
 
   #onChange(next: ResilienceOptions): void {
     const before = this.#resolver;
-    this.#resolver = new PolicyResolver(next, this.#declared);
+    this.#resolver = new PolicyResolver(next, this.#declared, this.#uses);
     this.#ofPattern.clear();
     for (const [name, policy] of this.#policies) this.#reconfigure(policy, before, this.#declared.get(name));
     this.#sharing?.reconsider();

@@ -1,6 +1,14 @@
 import type { LayeredPolicy } from './policy-layers.js';
 import type { PolicyDeclaration, PolicyOptions } from './resilience.options.js';
 
+/** What a policy repeats, and who says that its function must run once at the most. */
+export interface Repetition {
+  /** The place that declares `idempotent: false`. */
+  readonly notIdempotent?: string | undefined;
+  /** The layer that asks for retries of this very policy; not a pattern's, a group's or the defaults'. */
+  readonly retryAskedBy?: string | undefined;
+}
+
 /** What is wrong with the values of one layer alone. */
 export function contradictionsWithin(values: PolicyOptions | PolicyDeclaration): string[] {
   const { circuitBreaker } = values;
@@ -13,7 +21,10 @@ export function contradictionsWithin(values: PolicyOptions | PolicyDeclaration):
 }
 
 /** Combinations that can't do what they say. Each text names both values and where they come from. */
-export function impossibleCombinations(policy: LayeredPolicy, declaration?: PolicyDeclaration): string[] {
+export function impossibleCombinations(
+  policy: LayeredPolicy,
+  { notIdempotent, retryAskedBy }: Repetition = {},
+): string[] {
   const problems: string[] = [];
   const said = (path: string): string => `${path} ${String(policy.get(path))} (${policy.sourceOf(path)})`;
   const limit = (path: string): number => (policy.get(path) === false ? Infinity : policy.number(path));
@@ -47,8 +58,14 @@ export function impossibleCombinations(policy: LayeredPolicy, declaration?: Poli
       );
     if (policy.get('hedge.delayMs') !== 'p95')
       refuseAbove('hedge.delayMs', 'totalTimeoutMs', 'the extra attempt would never start');
-    if (declaration?.idempotent === false)
-      problems.push(`hedge (${policy.sourceOf('hedge')}) runs a function twice that is declared not idempotent.`);
+    if (notIdempotent !== undefined)
+      problems.push(
+        `hedge (${policy.sourceOf('hedge')}) runs a function twice that ${notIdempotent} declares not idempotent.`,
+      );
   }
+  if (policy.isOn('retry') && retryAskedBy !== undefined && notIdempotent !== undefined)
+    problems.push(
+      `retry (${retryAskedBy}) repeats a function that ${notIdempotent} declares not idempotent: say idempotent: true once it is, or leave idempotent away to repeat only calls that were never sent.`,
+    );
   return problems;
 }

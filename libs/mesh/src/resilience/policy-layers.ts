@@ -7,6 +7,8 @@ import type { PolicyDeclaration, PolicyOptions } from './resilience.options.js';
 export interface PolicyLayer {
   readonly source: string;
   readonly values: PolicyOptions | PolicyDeclaration;
+  /** Whether it speaks of this policy by name, and not of many by a pattern, a group or the defaults. */
+  readonly own?: boolean;
 }
 
 /** What can be switched off as a whole with `false`, and on with an object. */

@@ -2,6 +2,7 @@ import { nearest } from '../config/nearest.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
 import { contradictionsWithin, impossibleCombinations } from './policy-checks.js';
 import { LayeredPolicy, type PolicyLayer } from './policy-layers.js';
+import { PolicyUses } from './policy-uses.js';
 import type { PolicyDeclaration, PolicyOptions, ResilienceOptions } from './resilience.options.js';
 
 /** What code declared under a name. */
@@ -21,6 +22,7 @@ export class PolicyResolver {
   constructor(
     private readonly options: ResilienceOptions,
     private readonly declared: ReadonlyMap<string, Declared>,
+    private readonly uses: PolicyUses = new PolicyUses(),
   ) {
     this.#patterns = Object.keys(options.policies)
       .filter((name) => name.includes('*'))
@@ -64,7 +66,10 @@ export class PolicyResolver {
     const layered = new LayeredPolicy(layers);
     const problems = [
       ...layers.flatMap(({ source, values }) => contradictionsWithin(values).map((text) => `${source}: ${text}`)),
-      ...impossibleCombinations(layered, declared?.declaration),
+      ...impossibleCombinations(layered, {
+        notIdempotent: declared?.declaration.idempotent === false ? declared.origin : this.uses.notIdempotent(name),
+        retryAskedBy: layers.findLast(({ own, values }) => own && values.retry !== undefined)?.source,
+      }),
     ];
     if (problems.length > 0) throw new MeshConfigError(`Policy "${name}" can't work: ${problems.join(' ')}`, { name });
     return layered;
@@ -89,24 +94,31 @@ export class PolicyResolver {
   #layersOf(name: string, declared: Declared | undefined, seen: readonly string[]): PolicyLayer[] {
     const pattern = this.patternOf(name);
     const exact = this.#exact(name);
+    const own = seen.length === 0;
     return [
-      ...(pattern === undefined ? [] : this.#expand(`pattern "${pattern}"`, this.options.policies[pattern]!, seen)),
-      ...(declared ? this.#expand(`declared by ${declared.origin}`, declared.declaration, seen) : []),
-      ...(exact ? this.#expand(`policies["${name}"]`, exact, seen) : []),
+      ...(pattern === undefined
+        ? []
+        : this.#expand({ source: `pattern "${pattern}"`, values: this.options.policies[pattern]! }, seen)),
+      ...(declared
+        ? this.#expand({ source: `declared by ${declared.origin}`, values: declared.declaration, own }, seen)
+        : []),
+      ...(exact ? this.#expand({ source: `policies["${name}"]`, values: exact, own }, seen) : []),
     ];
   }
 
-  #expand(source: string, values: PolicyOptions | PolicyDeclaration, seen: readonly string[]): PolicyLayer[] {
+  /** The layer on top of those that it extends. */
+  #expand(layer: PolicyLayer, seen: readonly string[]): PolicyLayer[] {
+    const { source, values } = layer;
     const parent = values.extends;
-    if (parent === undefined) return [{ source, values }];
+    if (parent === undefined) return [layer];
     if (seen.includes(parent))
       throw new MeshConfigError(`${source} extends itself: ${[...seen, parent].join(' -> ')}.`);
     const path = [...seen, parent];
     const group = Object.hasOwn(this.options.groups, parent) ? this.options.groups[parent] : undefined;
     const below = group
-      ? this.#expand(`group "${parent}"`, group, path)
+      ? this.#expand({ source: `group "${parent}"`, values: group }, path)
       : this.#layersOf(parent, this.declared.get(parent), path);
-    if (below.length > 0) return [...below, { source, values }];
+    if (below.length > 0) return [...below, layer];
 
     const { groups, policies } = this.options;
     const meant = nearest(parent, [...Object.keys(groups), ...Object.keys(policies), ...this.declared.keys()]);

@@ -62,6 +62,8 @@ export class MethodPolicy implements MethodAdvice {
     const policy = this.policyOf(method, runtime);
     if (!policy) return next;
     const base = classPolicyOf(method.owner);
+    const idempotent = this.#parts.findLast((part) => part.idempotent !== undefined)?.idempotent ?? base?.idempotent;
+    runtime.get(CircuitBreakerManager).noteUse(policy.name, { origin: placeOf(method), idempotent });
     const optionsOf = callOptions([base, ...this.#parts]);
     const success = this.#parts.find((part) => part.success)?.success;
     const kind = returnKindOf(this.target, this.key, method.original);

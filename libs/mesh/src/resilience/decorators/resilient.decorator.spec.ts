@@ -31,6 +31,19 @@ describe('@Resilient', () => {
     await expect(payments.charge()).rejects.toBeInstanceOf(CircuitOpenError);
   });
 
+  it('says at the end of the boot that configuration repeats what the method declares not idempotent', async () => {
+    fixture.close();
+    fixture = new ResilienceFixture({ policies: { payments: { retry: { maxRetries: 3 } } } });
+    class Payments {
+      @Resilient('payments', { idempotent: false })
+      async charge(): Promise<string> {
+        return 'ok';
+      }
+    }
+    await started(fixture, Payments);
+    expect(() => fixture.manager.verify()).toThrow('Payments.charge declares not idempotent');
+  });
+
   it('refers to a policy that a pattern matches', async () => {
     class Payments {
       @Resilient('http:payments')
