@@ -16,11 +16,11 @@ import {
   type WaitForOptions,
 } from '../../core/broker.port.js';
 import type { ComponentContext } from '../../core/component.port.js';
-import type { Timer } from '../../core/clock.js';
 import type { HealthReport, HealthSource } from '../../core/health.port.js';
 import type { LiveOptions } from '../../core/live-options.js';
 import { DrainingError } from '../../core/mesh.errors.js';
 import type { BrokerCollaborators } from '../broker-collaborators.js';
+import { BrokerLife } from '../broker-life.js';
 import { CapabilityMissingError } from '../broker.errors.js';
 import { BrokerMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
@@ -30,25 +30,12 @@ import { patternKey } from '../message-pattern.js';
 import { checked, conforming } from '../payload-schema.js';
 import { waitForPatterns } from '../wait-for.js';
 import { assertCapabilities } from './capabilities.js';
-import type { IntakeSlot } from './intake-slot.js';
+import { ConnectionState } from './connection-state.js';
+import { IntakeKeeper } from './intake-keeper.js';
 import { PendingRequests } from './pending-requests.js';
 import { RemoteEvents } from './remote-events.js';
 import { RequestServer } from './request-server.js';
 import type { DriverHost, TransportDriver } from './transport-driver.port.js';
-
-/** Pause before an intake that could not be opened is tried again. */
-const REOPEN_MS = 1_000;
-
-/**
- * `open`: everything is taken. `draining`: only what running work asks for. `drained`: everything that goes out again, for
- * the hooks of the user's code that run between the drain and the stop. `stopped`: nothing.
- */
-type BrokerState = 'open' | 'draining' | 'drained' | 'stopped';
-
-interface TimeLimit {
-  readonly promise: Promise<void>;
-  cancel(): void;
-}
 
 /** A broker whose messages travel over a server. What is the same over every kind of server is here and beside; the rest is the driver's. */
 export class TransportBroker extends MessageBroker implements HealthSource, MessageServer {
@@ -58,13 +45,11 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   readonly #requests: PendingRequests;
   readonly #server: RequestServer;
   readonly #events: RemoteEvents;
+  readonly #intakes: IntakeKeeper;
+  readonly #connection: ConnectionState;
+  readonly #life: BrokerLife;
   readonly #ending = new AbortController();
-  #state: BrokerState = 'open';
-  #awayReason: string | undefined = 'it was not started';
   #consuming = false;
-  #reopening: Timer | undefined;
-  #drain: Promise<DrainReport> | undefined;
-  #onIdle: () => void = () => undefined;
 
   constructor(
     options: LiveOptions<RemoteBrokerOptions>,
@@ -75,26 +60,27 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     this.#options = options;
     this.#driver = driver;
     this.#parts = parts;
-    const { service } = parts;
     const metrics = new BrokerMetrics(parts.metrics);
-    const onIdle = (): void => this.#onIdle();
-    const isConnected = (): boolean => this.#awayReason === undefined;
-    this.#requests = new PendingRequests(options, {
-      ...parts,
-      driver,
-      metrics,
-      onIdle,
-      awayReason: () => this.#awayReason,
+    this.#connection = new ConnectionState(driver.name, parts.events);
+    this.#life = new BrokerLife(parts, {
+      isIdle: () => this.#isIdle,
+      finished: () => this.#server.finished + this.#events.bus.handled,
+      unfinished: () => this.#unfinished(),
     });
-    this.#server = new RequestServer(options, { ...parts, driver, metrics, onIdle, service: service.name });
+    const shared = { ...parts, driver, metrics, onIdle: () => this.#life.checkIdle() };
+    this.#requests = new PendingRequests(options, { ...shared, awayReason: () => this.#connection.awayReason });
+    this.#server = new RequestServer(options, { ...shared, service: parts.service.name });
     this.#events = new RemoteEvents(options, {
-      ...parts,
-      driver,
-      metrics,
-      onIdle,
-      isConnected,
+      ...shared,
+      isConnected: () => this.#connection.isUp,
       isConsuming: () => this.#consuming,
-      isDraining: () => this.#state !== 'open',
+      isDraining: () => !this.#life.isOpen,
+    });
+    this.#intakes = new IntakeKeeper({
+      clock: parts.clock,
+      slots: () => [...this.#events.slots, ...(this.#consuming ? this.#server.slots : [])],
+      mayOpen: () => this.#connection.isUp && this.#life.isOpen,
+      onFailure: (what, error) => this.#tellFailure(what, error),
     });
     const { bus, outbox } = this.#events;
     metrics.observeLoad({
@@ -104,7 +90,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
       deadLetters: () => bus.deadLetterCount,
       unsent: () => outbox.waiting,
       lag: () => this.#events.lag,
-      connected: () => (isConnected() ? 1 : 0),
+      connected: () => (this.#connection.isUp ? 1 : 0),
     });
   }
 
@@ -122,7 +108,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   override request<R = unknown>(pattern: MessagePattern, payload?: unknown, options: RequestOptions = {}): Promise<R> {
     try {
       const key = patternKey(pattern);
-      this.#refuseUnlessOpen(`The request "${key}"`);
+      this.#life.assertTakes(`The request "${key}"`);
       const opening = this.#server.opening(key);
       const isPlain = !options.schema && !options.answerSchema && !opening;
       return (
@@ -135,7 +121,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
 
   override async publish(topic: string, payload?: unknown, options: PublishOptions = {}): Promise<PublishReceipt> {
     assertTopic(topic);
-    this.#refuseUnlessOpen(`The message for "${topic}"`);
+    this.#life.assertTakes(`The message for "${topic}"`);
     return this.#events.publish(topic, payload, options);
   }
 
@@ -147,7 +133,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     assertTopic(topic);
     assertSubscribeOptions(topic, options);
     assertCapabilities(this.#driver, topic, options);
-    if (this.#state !== 'open') throw new DrainingError(`The subscription to "${topic}"`);
+    this.#life.assertOpen(`The subscription to "${topic}"`);
     return this.#events.subscribe(topic, handler as MessageHandler<never>, options);
   }
 
@@ -156,7 +142,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     const { name = handler.name || 'anonymous', schema } = options;
     const bound = schema ? (checked(schema, `The request "${key}"`, handler) as RequestHandler) : handler;
     const slot = this.#server.serve(key, name, bound);
-    if (this.#consuming && this.#awayReason === undefined) this.#open([slot]);
+    if (this.#consuming) this.#intakes.openAll();
     return () => {
       this.#server.remove(key, slot);
       slot.stop().catch((error: unknown) => this.#tellFailure(`the end of "${key}"`, error));
@@ -170,16 +156,16 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
 
   /** Begins to answer requests and to deliver messages. */
   startConsuming(): void {
-    if (this.#state === 'stopped') return;
+    if (this.#life.isStopped) return;
     this.#consuming = true;
-    if (this.#awayReason === undefined) this.#open(this.#server.slots);
+    this.#intakes.openAll();
     for (const subscription of this.#events.bus.subscriptions) subscription.wake();
   }
 
   /** Delivers nothing until {@link startConsuming}: messages wait, running handlers finish, requests are answered. */
   pauseConsuming(): void {
     this.#consuming = false;
-    this.#onIdle();
+    this.#life.checkIdle();
   }
 
   override waitFor(patterns: readonly MessagePattern[], options: WaitForOptions = {}): Promise<void> {
@@ -201,8 +187,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   }
 
   override drain(options: DrainOptions): Promise<DrainReport> {
-    this.#drain ??= this.#drainOnce(options);
-    return this.#drain;
+    return this.#life.drain(options, () => this.#windDown());
   }
 
   /**
@@ -210,17 +195,15 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
    * for since the drain is waited for, until `deadlineAt`.
    */
   async stop({ deadlineAt = 0 }: Partial<DrainOptions> = {}): Promise<void> {
-    if (this.#state === 'stopped') return;
-    if (this.#state === 'drained') await this.#idleOr(this.#timeIsOver(deadlineAt));
-    this.#state = 'stopped';
+    if (this.#life.isStopped) return;
+    await this.#life.end(deadlineAt);
     this.#consuming = false;
     this.#ending.abort(new DrainingError('The connection'));
-    this.#reopening?.cancel();
+    this.#intakes.stop();
     for (const subscription of this.#events.bus.subscriptions) subscription.abandon();
     this.#requests.stop();
     this.#server.stop();
     this.#events.outbox.stop();
-    this.#onIdle();
     await this.#driver.stop();
     await this.#parts.dedupe.stop();
   }
@@ -228,7 +211,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   readHealth(): readonly (HealthReport & { readonly name: string })[] {
     const details = {
       transport: this.#driver.name,
-      state: this.#state,
+      state: this.#life.state,
       handlers: this.#server.handlers.size,
       subscriptions: this.#events.bus.subscriptions.size,
       inFlight: this.#server.running.size + this.#requests.inFlight,
@@ -237,8 +220,9 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
       unsent: this.#events.outbox.waiting,
       deadLetters: this.#events.bus.deadLetterCount,
     };
-    if (this.#awayReason === undefined) return [{ name: 'broker', status: 'up', details }];
-    return [{ name: 'broker', status: 'down', reason: `The connection is away: ${this.#awayReason}`, details }];
+    const { awayReason } = this.#connection;
+    if (awayReason === undefined) return [{ name: 'broker', status: 'up', details }];
+    return [{ name: 'broker', status: 'down', reason: `The connection is away: ${awayReason}`, details }];
   }
 
   #host(): DriverHost {
@@ -253,37 +237,15 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   }
 
   #onConnected(): void {
-    if (this.#awayReason === undefined || this.#state === 'stopped') return;
-    this.#awayReason = undefined;
-    this.#parts.events.emit('broker.connection', { transport: this.#driver.name, state: 'up', reason: 'connected' });
+    if (this.#life.isStopped || !this.#connection.up()) return;
     this.#events.outbox.flush();
-    this.#openAll();
+    this.#intakes.openAll();
   }
 
   #onDisconnected(reason: string): void {
-    if (this.#awayReason !== undefined) return;
-    this.#awayReason = reason;
+    if (this.#life.isStopped || !this.#connection.away(reason)) return;
     this.#requests.onDisconnected(reason);
     this.#events.outbox.onDisconnected(reason);
-    if (this.#state !== 'stopped')
-      this.#parts.events.emit('broker.connection', { transport: this.#driver.name, state: 'away', reason });
-  }
-
-  #openAll(): void {
-    this.#open([...this.#events.slots, ...(this.#consuming ? this.#server.slots : [])]);
-  }
-
-  /** Opens what is not open; what fails is tried again until it works. */
-  #open(slots: readonly IntakeSlot[]): void {
-    if (this.#state !== 'open') return;
-    for (const slot of slots)
-      slot.ensure().catch((error: unknown) => {
-        this.#tellFailure('a subscription', error);
-        this.#reopening ??= this.#parts.clock.setTimer(() => {
-          this.#reopening = undefined;
-          if (this.#awayReason === undefined) this.#openAll();
-        }, REOPEN_MS);
-      });
   }
 
   async #requestChecked(key: string, payload: unknown, options: RequestOptions): Promise<unknown> {
@@ -295,54 +257,22 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     return answerSchema ? conforming(answerSchema, answer, `The answer to "${key}"`) : answer;
   }
 
-  /** While draining, work that was accepted earlier may ask for more; it runs in a call context, a stray timer does not. */
-  #refuseUnlessOpen(what: string): void {
-    if (this.#state === 'open' || this.#state === 'drained') return;
-    if (this.#state === 'stopped' || !this.#parts.contexts.current()) throw new DrainingError(what);
-  }
-
   #tellFailure(what: string, error: unknown): void {
     this.#parts.events.emit('broker.transport-failed', { transport: this.#driver.name, what, error });
   }
 
-  async #drainOnce({ deadlineAt }: DrainOptions): Promise<DrainReport> {
-    const { clock, events } = this.#parts;
-    const startedAt = clock.monotonic();
-    const finishedBefore = this.#server.finished + this.#events.bus.handled;
-    if (this.#state === 'open') this.#state = 'draining';
-    const closed = [...this.#events.slots, ...this.#server.slots].map((slot) =>
-      slot.stop().catch((error: unknown) => this.#tellFailure('the end of an intake', error)),
+  /** Others take over first; then what nobody here has begun is theirs as well. */
+  async #windDown(): Promise<void> {
+    const { bus, slots } = this.#events;
+    await Promise.all(
+      [...slots, ...this.#server.slots].map((slot) =>
+        slot.stop().catch((error: unknown) => this.#tellFailure('the end of an intake', error)),
+      ),
     );
-    const isOver = this.#timeIsOver(deadlineAt);
-    await Promise.race([Promise.all(closed), isOver.promise]);
-    for (const subscription of this.#events.bus.subscriptions) {
+    for (const subscription of bus.subscriptions) {
       subscription.handBack();
       subscription.hurry();
     }
-    await this.#idleOr(isOver);
-    if (this.#state === 'draining') this.#state = 'drained';
-    const finished = this.#server.finished + this.#events.bus.handled - finishedBefore;
-    const report = { finished, abandoned: this.#unfinished() };
-    events.emit('broker.drained', { ...report, durationMs: clock.monotonic() - startedAt });
-    return report;
-  }
-
-  #timeIsOver(deadlineAt: number): TimeLimit {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const { clock } = this.#parts;
-    const timer = clock.setTimer(resolve, Math.max(0, deadlineAt - clock.now()));
-    return { promise, cancel: () => timer.cancel() };
-  }
-
-  async #idleOr(limit: TimeLimit): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#onIdle = () => {
-      if (this.#isIdle) resolve();
-    };
-    this.#onIdle();
-    await Promise.race([promise, limit.promise]);
-    limit.cancel();
-    this.#onIdle = () => undefined;
   }
 
   get #isIdle(): boolean {

@@ -1,0 +1,44 @@
+import type { Clock, Timer } from '../../core/clock.js';
+import type { IntakeSlot } from './intake-slot.js';
+
+/** Pause before an intake that could not be opened is tried again. */
+const REOPEN_MS = 1_000;
+
+interface KeeperParts {
+  readonly clock: Clock;
+  /** Those that are to be open now. */
+  readonly slots: () => readonly IntakeSlot[];
+  /** Whether the server is there and new messages are wanted. */
+  readonly mayOpen: () => boolean;
+  readonly onFailure: (what: string, error: unknown) => void;
+}
+
+/** Keeps the intakes of a broker open: what could not be opened is tried again until it works. */
+export class IntakeKeeper {
+  readonly #parts: KeeperParts;
+  #again: Timer | undefined;
+
+  constructor(parts: KeeperParts) {
+    this.#parts = parts;
+  }
+
+  /** Opens what is to be open and is not. */
+  openAll(): void {
+    if (!this.#parts.mayOpen()) return;
+    for (const slot of this.#parts.slots()) slot.ensure().catch((error: unknown) => this.#onFailure(error));
+  }
+
+  stop(): void {
+    this.#again?.cancel();
+    this.#again = undefined;
+  }
+
+  #onFailure(error: unknown): void {
+    const { clock, onFailure } = this.#parts;
+    onFailure('a subscription', error);
+    this.#again ??= clock.setTimer(() => {
+      this.#again = undefined;
+      this.openAll();
+    }, REOPEN_MS);
+  }
+}
