@@ -33,7 +33,7 @@ export const meshSchema = z.strictObject({
 });
 
 /** What `MeshModule.forRoot` and the factory of `forRootAsync` take. Only `service.name` is required. */
-export type MeshOptions = z.input<typeof meshSchema>;
+export interface MeshOptions extends z.input<typeof meshSchema> {}
 
 /** The validated configuration with its defaults. */
 export type MeshConfig = z.output<typeof meshSchema>;

@@ -39,6 +39,12 @@ export interface Running {
   readonly startedAt: number;
 }
 
+/** Settles the caller's promise. Not lib's `PromiseWithResolvers`: applications may compile for ES2023. */
+export interface CallerPromise {
+  resolve(answer: unknown): void;
+  reject(error: unknown): void;
+}
+
 /** Where exchanges live while they last. */
 export interface ExchangeTable {
   readonly clock: Clock;
@@ -53,7 +59,7 @@ export interface ExchangeTable {
 export class RequestExchange extends Expiring implements Running {
   readonly #table: ExchangeTable;
   readonly #call: RequestCall;
-  readonly #caller: PromiseWithResolvers<unknown>;
+  readonly #caller: CallerPromise;
   #abort: { readonly signal: AbortSignal; readonly listener: () => void } | undefined = undefined;
   // What has to end before the exchange is over: the answer, and the attempts that a policy makes for it.
   #open = 1;
@@ -62,7 +68,7 @@ export class RequestExchange extends Expiring implements Running {
   #handlerAbort: AbortController | undefined = undefined;
   #stream: Subscription | undefined = undefined;
 
-  constructor(table: ExchangeTable, call: RequestCall, caller: PromiseWithResolvers<unknown>) {
+  constructor(table: ExchangeTable, call: RequestCall, caller: CallerPromise) {
     super();
     this.#table = table;
     this.#call = call;
