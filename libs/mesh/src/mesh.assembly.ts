@@ -7,6 +7,7 @@ import { SECOND_TIER_POLICY_NAME } from './cache/second-tier/second-tier.policy.
 import { ConfigStore } from './config/config.store.js';
 import { MessageBroker } from './core/broker.port.js';
 import { CacheClient } from './core/cache.port.js';
+import { CallContexts } from './core/call-context.js';
 import { MeshEvents } from './core/mesh.events.js';
 import { MeshRuntime } from './core/mesh-runtime.js';
 import { MetricsClient } from './core/metrics.port.js';
@@ -17,9 +18,11 @@ import { fromComponent } from './health/component.contributor.js';
 import { HealthContributorExplorer } from './health/health-contributor.explorer.js';
 import { HealthAggregator } from './health/health.aggregator.js';
 import { HttpIntake } from './lifecycle/http.intake.js';
+import { JobIntake } from './lifecycle/job.intake.js';
 import { LifecycleHealth } from './lifecycle/lifecycle.health.js';
 import { LifecycleMetrics } from './lifecycle/lifecycle.metrics.js';
 import { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
+import { adviseScheduledMethods } from './lifecycle/scheduled-methods.js';
 import { AccessLog } from './logging/access-log.js';
 import { EventLog } from './logging/event-log.js';
 import { LogSink } from './logging/log-sink.js';
@@ -32,6 +35,7 @@ import { Tracing } from './ops/traced-work.js';
 import { BuiltInComponents } from './mesh.components.js';
 import { MeshRoutes } from './mesh.routes.js';
 import type { PartLookup } from './mesh.providers.js';
+import { policyExplainer } from './policy.explanation.js';
 import { assertPart, type MeshExtras, type ReplaceableParts } from './replacements.js';
 import { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 import { MeshExceptionFilter } from './resilience/filters/mesh-exception.filter.js';
@@ -66,9 +70,11 @@ export class MeshAssembly {
     for (const [name, part] of Object.entries(parts)) assertPart(name as keyof ReplaceableParts, part);
     refuseKeyv6In(this.modules);
     this.#fillRuntime(parts.cache);
+    adviseScheduledMethods(this.modules);
     this.#get(DecoratedMethodsExplorer).explore();
     this.#joinHealth();
     this.#shareBreakers(parts.cache);
+    this.#get(ConfigStore<MeshConfig>).explainWith(policyExplainer(this.#get(CircuitBreakerManager)));
     const get: PartLookup = (token) => this.#get(token);
     new BuiltInComponents(get).register(parts);
     new MeshRoutes(get, this.extras).add(parts.metrics);
@@ -100,6 +106,8 @@ export class MeshAssembly {
     runtime.provide(PolicyRunner, breakers);
     runtime.provide(CacheClient, cache);
     runtime.provide(CachedMethods, new CachedMethods());
+    runtime.provide(CallContexts, this.#get(CallContexts));
+    runtime.provide(JobIntake, this.#get(JobIntake));
   }
 
   #joinHealth(): void {

@@ -19,9 +19,25 @@ export interface ConfigExplanation {
   readonly overrode: readonly { readonly source: string; readonly value: unknown }[];
 }
 
+/**
+ * Explains the options whose values come together by a room's own rules, as a policy's from its pattern; `given` says what
+ * the sources of the configuration say at one path. `undefined` leaves the option to the configuration.
+ */
+export type ConfigExplainer = (
+  path: ConfigPath,
+  given: (path: ConfigPath) => ConfigExplanation,
+) => ConfigExplanation | undefined;
+
 /** @throws {MeshConfigError} when the text leads to no option, or to a section of several. */
-export function explain<T>(schema: ConfigSchema, composition: Composition<T>, text: string): ConfigExplanation {
+export function explain<T>(
+  schema: ConfigSchema,
+  composition: Composition<T>,
+  text: string,
+  explainer?: ConfigExplainer,
+): ConfigExplanation {
   const path = parsePath(text);
+  const derived = path && explainer?.(path, (each) => explainLeaf(schema, composition, each));
+  if (derived) return derived;
   const known = new Map([...pathsOf([schema], composition.value)].map((each) => [formatPath(each), each]));
   const found = path && known.get(formatPath(path));
   if (!found) {

@@ -6,7 +6,7 @@ import { MeshEvents, type ConfigChange } from '../core/mesh.events.js';
 import type { Composition, ConfigComposer, ConfigInputs } from './config.composer.js';
 import { diff, displayedChange, type LeafChange } from './config.diff.js';
 import { ConfigRolledBackError, InvalidConfigError, RestartRequiredError, StaleConfigError } from './config.errors.js';
-import { explain, explainAll, type ConfigExplanation } from './config.explanation.js';
+import { explain, explainAll, type ConfigExplainer, type ConfigExplanation } from './config.explanation.js';
 import { ConfigHistory, type ConfigGeneration } from './config.history.js';
 import { configJsonSchema } from './config.json-schema.js';
 import type { ConfigLayer } from './config.layers.js';
@@ -69,6 +69,7 @@ export class ConfigStore<T extends object = object> {
   #generation = 1;
   #lastUpdate: Promise<unknown> = Promise.resolve();
   #watchHealth: HealthWatch | undefined;
+  #explainer: ConfigExplainer | undefined;
 
   constructor(
     private readonly composer: ConfigComposer<T>,
@@ -113,7 +114,7 @@ export class ConfigStore<T extends object = object> {
    * @throws {MeshConfigError} when there is no such option.
    */
   explain(path: string): ConfigExplanation {
-    return explain(this.composer.schema, this.#composition, path);
+    return explain(this.composer.schema, this.#composition, path, this.#explainer);
   }
 
   /** Every option that has a value, with where it came from. */
@@ -130,6 +131,11 @@ export class ConfigStore<T extends object = object> {
   join(participant: ConfigParticipant<T>): () => void {
     this.#participants.add(participant);
     return () => void this.#participants.delete(participant);
+  }
+
+  /** Who is asked first why an option has its value. */
+  explainWith(explainer: ConfigExplainer): void {
+    this.#explainer = explainer;
   }
 
   /** What decides, for a while after each commit, whether the update stands. */

@@ -186,6 +186,14 @@ export class CircuitBreakerManager extends PolicyRunner {
   }
 
   /**
+   * Who says what about one value of a policy (`circuitBreaker.openMs`), the strongest first; of the protection around it
+   * when that is off. `undefined` when there is no such policy or value.
+   */
+  explain(name: string, path: string): ReturnType<LayeredPolicy['explain']> {
+    return this.has(name) ? this.#resolveLayers(name).explain(path) : undefined;
+  }
+
+  /**
    * One entry for each breaker that does not simply pass calls: degraded, because the service itself is well; down for a
    * group that requires it while it refuses every call.
    */

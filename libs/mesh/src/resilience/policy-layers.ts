@@ -9,6 +9,15 @@ export interface PolicyLayer {
   readonly values: PolicyOptions | PolicyDeclaration;
   /** Whether it speaks of this policy by name, and not of many by a pattern, a group or the defaults. */
   readonly own?: boolean;
+  /** Where configuration says it, below `resilience`: `['policies', 'http:*']`. Absent for what code says. */
+  readonly at?: readonly string[] | undefined;
+}
+
+/** What one layer says of one value. */
+export interface PolicyOrigin {
+  readonly source: string;
+  readonly at?: readonly string[] | undefined;
+  readonly value: unknown;
 }
 
 /** What can be switched off as a whole with `false`, and on with an object. */
@@ -19,7 +28,12 @@ const PATHS = new Set<string>([...PROTECTIONS, ...TIMEOUTS]);
 
 const BUILT_IN = 'default';
 
-type Entry = Omit<PolicyValue, 'path'>;
+type LayerName = Pick<PolicyLayer, 'source' | 'at'>;
+
+/** A value, and what it covers of weaker layers. */
+interface Entry extends PolicyOrigin {
+  readonly beneath: Entry | undefined;
+}
 
 /**
  * The values of one policy, layer upon layer, with the origin of each. Later layers win field by field; `false` only
@@ -30,11 +44,12 @@ export class LayeredPolicy {
   readonly #switches = new Map<string, Entry>();
 
   constructor(layers: readonly PolicyLayer[]) {
-    this.#merge(POLICY_DEFAULTS, BUILT_IN, '');
-    for (const protection of OFF_BY_DEFAULT) this.#turn(protection, false, BUILT_IN);
+    this.#merge(POLICY_DEFAULTS, { source: BUILT_IN }, '');
+    for (const protection of OFF_BY_DEFAULT) this.#turn(protection, false, { source: BUILT_IN });
     for (const layer of layers) this.#apply(layer);
     // A hedge is a retry that does not wait for the failure: the default retry gives way to it.
-    if (this.isOn('hedge') && this.sourceOf('retry') === BUILT_IN) this.#turn('retry', false, this.sourceOf('hedge'));
+    if (this.isOn('hedge') && this.sourceOf('retry') === BUILT_IN)
+      this.#turn('retry', false, { source: this.sourceOf('hedge') });
   }
 
   isOn(protection: string): boolean {
@@ -80,7 +95,23 @@ export class LayeredPolicy {
       const section = path.slice(0, path.lastIndexOf('.'));
       return section === '' || off.every(([name]) => section !== name && !section.startsWith(`${name}.`));
     });
-    return [...fields, ...off].map(([path, entry]) => ({ path, ...entry })).sort((a, b) => (a.path < b.path ? -1 : 1));
+    return [...fields, ...off]
+      .map(([path, { value, source }]) => ({ path, value, source }))
+      .sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  /**
+   * Who says what about `circuitBreaker.openMs`, the strongest first, or about the protection around it when that is off.
+   * `undefined` when nobody says anything, or `path` is a protection that is on.
+   */
+  explain(path: string): { readonly path: string; readonly origins: readonly PolicyOrigin[] } | undefined {
+    const off = [...this.#switches].find(
+      ([name, { value }]) => value === false && (path === name || path.startsWith(`${name}.`)),
+    );
+    const found = off?.[0] ?? path;
+    const origins: PolicyOrigin[] = [];
+    for (let entry = off?.[1] ?? this.#fields.get(path); entry; entry = entry.beneath) origins.push(entry);
+    return origins.length > 0 ? { path: found, origins } : undefined;
   }
 
   /** The values that differ from those of an earlier version. */
@@ -92,36 +123,40 @@ export class LayeredPolicy {
       .map((path) => ({ path, from: before.get(path), to: after.get(path) }));
   }
 
-  #apply({ source, values }: PolicyLayer): void {
+  #apply(layer: PolicyLayer): void {
+    const { source, values } = layer;
     if ((values as PolicyDeclaration).onlyNamed) {
+      const onlyItsOwn = { source: `${source} names only its own` };
       for (const protection of PROTECTIONS)
-        if (values[protection] === undefined) this.#turn(protection, false, `${source} names only its own`);
-      for (const timeout of TIMEOUTS)
-        if (values[timeout] === undefined)
-          this.#fields.set(timeout, { value: false, source: `${source} names only its own` });
+        if (values[protection] === undefined) this.#turn(protection, false, onlyItsOwn);
+      for (const timeout of TIMEOUTS) if (values[timeout] === undefined) this.#set(timeout, false, onlyItsOwn);
     }
-    this.#merge(values, source, '');
+    this.#merge(values, layer, '');
     // Who asks for a time window no longer wants the count window of an earlier layer.
     const { circuitBreaker } = values;
     if (circuitBreaker && circuitBreaker.windowMs !== undefined && circuitBreaker.windowCalls === undefined)
-      this.#fields.set('circuitBreaker.windowCalls', { value: false, source });
+      this.#set('circuitBreaker.windowCalls', false, { source });
   }
 
-  #merge(values: object, source: string, prefix: string): void {
+  #merge(values: object, layer: LayerName, prefix: string): void {
     for (const [key, value] of Object.entries(values) as [string, unknown][]) {
       const path = prefix + key;
       if (value === undefined || (prefix === '' && !PATHS.has(path))) continue;
-      if (!SWITCHES.has(path)) this.#fields.set(path, { value, source });
-      else if (value === false) this.#turn(path, false, source);
+      if (!SWITCHES.has(path)) this.#set(path, value, layer);
+      else if (value === false) this.#turn(path, false, layer);
       else {
-        this.#turn(path, true, source);
-        this.#merge(value as object, source, `${path}.`);
+        this.#turn(path, true, layer);
+        this.#merge(value as object, layer, `${path}.`);
       }
     }
   }
 
-  #turn(protection: string, on: boolean, source: string): void {
-    this.#switches.set(protection, { value: on, source });
+  #set(path: string, value: unknown, { source, at }: LayerName): void {
+    this.#fields.set(path, { value, source, at, beneath: this.#fields.get(path) });
+  }
+
+  #turn(protection: string, on: boolean, { source, at }: LayerName): void {
+    this.#switches.set(protection, { value: on, source, at, beneath: this.#switches.get(protection) });
   }
 
   #section<T>(protection: string): T {

@@ -60,7 +60,7 @@ export class PolicyResolver {
   /** @throws {MeshConfigError} when the values can't work together, or `extends` names nothing or goes in a circle. */
   resolve(name: string, declared?: Declared): LayeredPolicy {
     const layers: PolicyLayer[] = [
-      { source: 'defaults', values: this.options.defaults },
+      { source: 'defaults', values: this.options.defaults, at: ['defaults'] },
       ...this.#layersOf(name, declared, []),
     ];
     const layered = new LayeredPolicy(layers);
@@ -98,11 +98,16 @@ export class PolicyResolver {
     return [
       ...(pattern === undefined
         ? []
-        : this.#expand({ source: `pattern "${pattern}"`, values: this.options.policies[pattern]! }, seen)),
+        : this.#expand(
+            { source: `pattern "${pattern}"`, values: this.options.policies[pattern]!, at: ['policies', pattern] },
+            seen,
+          )),
       ...(declared
         ? this.#expand({ source: `declared by ${declared.origin}`, values: declared.declaration, own }, seen)
         : []),
-      ...(exact ? this.#expand({ source: `policies["${name}"]`, values: exact, own }, seen) : []),
+      ...(exact
+        ? this.#expand({ source: `policies["${name}"]`, values: exact, own, at: ['policies', name] }, seen)
+        : []),
     ];
   }
 
@@ -116,7 +121,7 @@ export class PolicyResolver {
     const path = [...seen, parent];
     const group = Object.hasOwn(this.options.groups, parent) ? this.options.groups[parent] : undefined;
     const below = group
-      ? this.#expand({ source: `group "${parent}"`, values: group }, path)
+      ? this.#expand({ source: `group "${parent}"`, values: group, at: ['groups', parent] }, path)
       : this.#layersOf(parent, this.declared.get(parent), path);
     if (below.length > 0) return [...below, layer];
 
