@@ -42,6 +42,8 @@ export class ScriptedDriver implements TransportDriver {
   readonly serving = new Map<string, (request: IncomingRequest) => void>();
   readonly consuming = new Map<string, { spec: ConsumeSpec; onEvent: (event: IncomingEvent) => void }>();
   refuseIntakes: Error | undefined;
+  /** The server does not answer at the start. */
+  startsAway: string | undefined;
   stopped = false;
   host!: DriverHost;
 
@@ -51,7 +53,8 @@ export class ScriptedDriver implements TransportDriver {
 
   async start(host: DriverHost): Promise<void> {
     this.host = host;
-    host.onConnected();
+    if (this.startsAway === undefined) host.onConnected();
+    else host.onDisconnected(this.startsAway);
   }
 
   request(message: OutgoingMessage): void {
@@ -125,13 +128,16 @@ export async function transportFixture(
   options: Partial<RemoteBrokerOptions> = {},
   {
     capabilities,
+    startsAway,
     policyFor,
   }: {
+    readonly startsAway?: string;
     readonly capabilities?: Partial<TransportCapabilities>;
     readonly policyFor?: (pattern: string) => Policy | undefined;
   } = {},
 ) {
   const driver = new ScriptedDriver(capabilities);
+  driver.startsAway = startsAway;
   const clock = new VirtualClock();
   const events = new MeshEvents();
   const told: { name: MeshEventName; event: unknown }[] = [];

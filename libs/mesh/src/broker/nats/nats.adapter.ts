@@ -160,8 +160,8 @@ export class NatsDriver implements TransportDriver {
       try {
         return await connect(this.#connectionOptions());
       } catch (error) {
-        // Once: whoever waits for the start learns only that it took too long.
-        if (attempt === 1) host.onFailure(where, error);
+        // Whoever waits for the start learns only in the end that it took too long.
+        if (attempt === 1) host.onDisconnected(`no success with ${where}: ${(error as Error).message}`);
         await this.#parts.clock.sleep(this.#pauseMs(), signal).catch(() => {
           throw new Error(`No success with ${where}: ${(error as Error).message}`, { cause: error });
         });

@@ -97,7 +97,11 @@ export class RabbitMqDriver implements TransportDriver {
     const { signal: ending } = this.#ending;
     const keeper = new SessionKeeper({ clock, ids, connection, host: told, exchange: this.#names.events, ending });
     this.#open = { connection, keeper };
-    connection.on('error', (error: unknown) => told.onFailure('the connection', error));
+    connection.on('error', (error: Error) => {
+      told.onFailure('the connection', error);
+      // Known already, unless it is the first attempt that failed.
+      told.onDisconnected(error.message);
+    });
     connection.on('connection', () => void keeper.open());
     connection.on('connection.blocked', (reason) =>
       told.onFailure('the connection', new Error(`RabbitMQ takes nothing for now: ${reason}`)),

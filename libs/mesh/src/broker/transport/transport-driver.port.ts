@@ -91,7 +91,10 @@ export interface Intake {
 /** What a driver tells its broker. All of it may be called at any time after `start` was called. */
 export interface DriverHost {
   onConnected(): void;
-  /** Everything that is on its way has an unknown outcome from now on; the driver itself goes on trying, for ever. */
+  /**
+   * Everything that is on its way has an unknown outcome from now on; the driver itself goes on trying, for ever. Also to be
+   * called when the first attempt to connect fails; telling it twice does no harm.
+   */
   onDisconnected(reason: string): void;
   onReply(requestId: string, reply: WireReply): void;
   onNoResponder(requestId: string): void;
