@@ -11,7 +11,7 @@ import { OverloadedError } from './broker.errors.js';
 import { UNSERVED, type BrokerMetrics } from './broker.metrics.js';
 import { DeadLetterQueue } from './dead-letters.js';
 import { EventSubscription, type Delivery, type Settlement, type SubscriptionHost } from './event-subscription.js';
-import { DeliveredMessage } from './delivered.message.js';
+import { DeliveredMessage, KEY_HEADER } from './delivered.message.js';
 import { Topic } from './topic.js';
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
@@ -98,7 +98,8 @@ export class EventBus {
       this.#unserved.inc();
       return { id, receivers: 0 };
     }
-    const { headers = NO_HEADERS } = options;
+    const { key, headers: own = NO_HEADERS } = options;
+    const headers = key === undefined ? own : { ...own, [KEY_HEADER]: key };
     const delivery: Delivery = {
       message: new DeliveredMessage({ id, topic, payload, headers, publishedAt: this.#host.clock.now(), attempt: 1 }),
       context: this.#contextOf(id),

@@ -7,8 +7,8 @@ import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEvents } from '../core/mesh.events.js';
 import type { DeliveryMetrics } from './broker.metrics.js';
 import type { SharedBrokerOptions } from './broker.options.js';
-import { Fifo } from './fifo.js';
 import { handlerResult } from './handler-result.js';
+import { KeyedQueue } from './keyed-queue.js';
 import type { DeliveredMessage } from './delivered.message.js';
 import { isPermanent, redeliveryDelayMs } from './redelivery.js';
 import type { Running } from './request-exchange.js';
@@ -52,15 +52,15 @@ export interface SubscriptionHost {
 }
 
 /**
- * The bounded queue of one subscription and the loop that works it: at most `concurrency` handlers at once, failures
- * delivered again after a backoff, then given up as dead letters.
+ * The bounded queue of one subscription and the loop that works it: at most `concurrency` handlers at once and one of each
+ * key, failures delivered again after a backoff, then given up as dead letters.
  */
 export class EventSubscription implements Subscription {
   readonly #host: SubscriptionHost;
   readonly #handler: MessageHandler<never>;
   readonly #metrics: DeliveryMetrics;
   readonly #own: SubscribeOptions;
-  readonly #queue = new Fifo<Delivery>();
+  readonly #queue = new KeyedQueue<Delivery>(({ message }) => message.key);
   readonly #running = new Set<Running>();
   readonly #waiting = new Map<Delivery, Timer>();
   // The loop is started by whoever publishes: without this a handler would see that publisher's async context.
@@ -165,10 +165,8 @@ export class EventSubscription implements Subscription {
 
   /** Returns to the transport what it keeps and no handler has begun. */
   handBack(): void {
-    const queued = [...this.#queue];
-    if (!queued.some(({ settlement }) => settlement)) return;
-    this.#queue.clear();
-    for (const delivery of queued) {
+    if (![...this.#queue].some(({ settlement }) => settlement)) return;
+    for (const delivery of this.#queue.takeAll()) {
       if (delivery.settlement) void delivery.settlement.retry(0);
       else this.#queue.push(delivery);
     }
@@ -180,7 +178,7 @@ export class EventSubscription implements Subscription {
     const left = this.waiting();
     for (const timer of this.#waiting.values()) timer.cancel();
     this.#waiting.clear();
-    this.#queue.clear();
+    this.#queue.takeAll();
     const error = new Error(
       `The subscription "${this.name}" of "${this.topic}" stopped before the message was delivered.`,
     );
@@ -223,6 +221,7 @@ export class EventSubscription implements Subscription {
       if (settling) await settling;
     }
     this.#running.delete(running);
+    this.#queue.release(delivery);
     this.#handled++;
     this.#work();
     this.#checkIdle();

@@ -47,7 +47,10 @@ export interface PublishOptions {
    * responsibility for it. In-process both mean: accepted into the memory of every subscription. @default 'sent'
    */
   readonly guarantee?: 'sent' | 'confirmed';
-  /** Messages of one key belong together: partitioned transports keep their order. Arrives as the header `mesh-key`. */
+  /**
+   * Messages of one key are handled one at a time and in their order by each subscription of each instance, whatever its
+   * concurrency; one that fails comes again behind those that follow it. Arrives as the header `mesh-key`.
+   */
   readonly key?: string;
   /** How long to wait for the guarantee in milliseconds; a deadline of the caller that ends earlier wins. @default 5_000 */
   readonly timeoutMs?: number;

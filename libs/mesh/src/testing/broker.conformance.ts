@@ -6,6 +6,7 @@ import {
   clock,
   eventually,
   never,
+  numbers,
   rejectsWith,
   type BrokerFeature,
   type BrokerUnderTest,
@@ -203,6 +204,28 @@ const rules: Readonly<Record<string, Rule>> = {
     for (let n = 0; n < 12; n++) await broker.publish('conformance.busy', n);
     await eventually(() => done === 12, 'messages are missing');
     assert.equal(most, 3);
+  },
+
+  'handles messages of one key one at a time and in order, and others beside them': async ({ broker }) => {
+    const got: Record<string, number[]> = { a: [], b: [] };
+    let running = 0;
+    let most = 0;
+    const busy = new Set<string>();
+    const work = async (n: number, { headers }: Message<number>): Promise<void> => {
+      const key = headers['mesh-key']!;
+      assert.ok(!busy.has(key), `two messages of the key ${key} are handled at once`);
+      busy.add(key);
+      most = Math.max(most, ++running);
+      await clock.sleep(n % 3);
+      got[key]!.push(n);
+      running--;
+      busy.delete(key);
+    };
+    await broker.subscribe('conformance.keyed', work, { name: 'keyed', concurrency: 8, maxDeliver: 1 });
+    for (const n of numbers(20)) for (const key of ['a', 'b']) await broker.publish('conformance.keyed', n, { key });
+    await eventually(() => got['a']!.length + got['b']!.length === 40, 'messages are missing');
+    assert.deepEqual(got, { a: numbers(20), b: numbers(20) });
+    assert.equal(most, 2);
   },
 
   'refuses messages when a subscriber is too slow, instead of growing': async ({ broker, maxQueued }) => {

@@ -1,6 +1,7 @@
 import type { CallContext } from '../../core/call-context.js';
 import { traceOf } from '../../core/trace-context.js';
 import { PayloadError } from '../broker.errors.js';
+import { KEY_HEADER } from '../delivered.message.js';
 
 /** The headers of the mesh on the wire. Everything else belongs to the callers. */
 export const HEADER = {
@@ -12,7 +13,7 @@ export const HEADER = {
   /** The message id, where the server's own name for it is taken. */
   id: 'mesh-id',
   sentAt: 'mesh-sent-at',
-  key: 'mesh-key',
+  key: KEY_HEADER,
   /** Asks whether anybody serves the pattern; answered without running the handler. */
   probe: 'mesh-probe',
   traceparent: 'traceparent',
