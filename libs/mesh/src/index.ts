@@ -7,6 +7,7 @@ export { enableMeshShutdown } from './lifecycle/enable-mesh-shutdown.js';
 export { MeshComponent, type MeshComponentOptions } from './lifecycle/mesh-component.decorator.js';
 export type { SignalShutdownOptions } from './lifecycle/signal-shutdown.js';
 export type { Drainable } from './lifecycle/drainable.js';
+export type { JobHeaders } from './lifecycle/job.intake.js';
 export type { ComponentReport } from './lifecycle/lifecycle.report.js';
 export {
   ComponentGraphError,

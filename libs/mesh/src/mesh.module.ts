@@ -27,6 +27,9 @@ import { additionalProviders, type MeshExtras } from './replacements.js';
 import { CircuitBreakerManager } from './resilience/circuit-breaker.manager.js';
 import { ServiceMesh } from './service-mesh.js';
 
+/** Above the distance that Nest gives to every global module, whose hooks would otherwise run in the order of imports. */
+const FIRST = Infinity;
+
 /**
  * Gives an application its mesh. Import it once, in the root module.
  *
@@ -56,11 +59,13 @@ export class MeshModule implements OnModuleInit, OnApplicationBootstrap, OnAppli
       throw new MeshConfigError(
         'MeshModule was imported without options: use MeshModule.forRoot({ service: { name } }).',
       );
-    if ([...modules.values()].filter(({ metatype }) => metatype === MeshModule).length > 1)
+    const own = [...modules.values()].filter(({ metatype }) => metatype === MeshModule);
+    if (own.length > 1)
       throw new MeshConfigError(
         'MeshModule is registered twice in this application: keep one forRoot or forRootAsync, in the root module; ' +
           'it is global, so other modules need not import it.',
       );
+    for (const module of own) module.distance = FIRST;
     this.#assembly = assembly;
     this.#lifecycle = lifecycle;
   }

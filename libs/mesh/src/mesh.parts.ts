@@ -19,6 +19,7 @@ import { HealthAggregator } from './health/health.aggregator.js';
 import { terminusFormatterProvider } from './health/terminus.adapter.js';
 import { buildLifecycle } from './lifecycle/build-lifecycle.js';
 import { HttpIntake } from './lifecycle/http.intake.js';
+import { JobIntake } from './lifecycle/job.intake.js';
 import { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
 import { EventLog } from './logging/event-log.js';
 import { LogSink } from './logging/log-sink.js';
@@ -41,6 +42,7 @@ const Config = ConfigStore<MeshConfig>;
 abstract class LifecycleRoom {
   abstract readonly lifecycle: MeshLifecycle;
   abstract readonly intake: HttpIntake;
+  abstract readonly jobs: JobIntake;
 }
 
 const defaults = {
@@ -110,6 +112,7 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
     ),
     provide(MeshLifecycle, [LifecycleRoom], ({ lifecycle }) => lifecycle),
     provide(HttpIntake, [LifecycleRoom], ({ intake }) => intake),
+    provide(JobIntake, [LifecycleRoom], ({ jobs }) => jobs),
     provide(
       CircuitBreakerManager,
       [Config, Clock, Ids, MeshEvents, MetricsClient, CallContexts],
@@ -146,11 +149,12 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
         CacheClient,
         HealthAggregator,
         MeshLifecycle,
+        JobIntake,
         MeshFetch,
         MeshRuntime,
         PartReplacer,
       ],
-      (service, config, events, metrics, breakers, broker, cache, health, lifecycle, fetch, runtime, replacer) =>
+      (service, config, events, metrics, breakers, broker, cache, health, lifecycle, jobs, fetch, runtime, replacer) =>
         new ServiceMesh({
           service,
           config,
@@ -161,6 +165,7 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
           cache,
           health,
           lifecycle,
+          jobs,
           fetch,
           runtime,
           replacer,

@@ -7,6 +7,7 @@ import type { MeshRuntime } from './core/mesh-runtime.js';
 import type { MetricsClient } from './core/metrics.port.js';
 import type { ServiceInfo } from './core/service-info.js';
 import type { HealthAggregator } from './health/health.aggregator.js';
+import type { JobHeaders, JobIntake } from './lifecycle/job.intake.js';
 import type { MeshLifecycle, ShutdownRequest } from './lifecycle/mesh-lifecycle.js';
 import type { MeshConfig } from './mesh.options.js';
 import type { PartReplacer, ReplaceResult } from './replaceable/part-replacer.js';
@@ -24,6 +25,7 @@ interface MeshParts {
   readonly cache: CacheClient;
   readonly health: HealthAggregator;
   readonly lifecycle: MeshLifecycle;
+  readonly jobs: JobIntake;
   readonly fetch: MeshFetch;
   readonly runtime: MeshRuntime;
   readonly replacer: PartReplacer;
@@ -42,6 +44,7 @@ export class ServiceMesh {
   readonly lifecycle: MeshLifecycle;
   /** The global `fetch` through a policy: `mesh.fetch('payments.api', url, init)`. */
   readonly fetch: MeshFetch['fetch'];
+  readonly #jobs: JobIntake;
   readonly #runtime: MeshRuntime;
   readonly #replacer: PartReplacer;
 
@@ -56,12 +59,24 @@ export class ServiceMesh {
     this.health = parts.health;
     this.lifecycle = parts.lifecycle;
     this.fetch = parts.fetch.fetch.bind(parts.fetch) as MeshFetch['fetch'];
+    this.#jobs = parts.jobs;
     this.#runtime = parts.runtime;
     this.#replacer = parts.replacer;
   }
 
   get name(): string {
     return this.service.name;
+  }
+
+  /**
+   * Runs work that no request and no message brings in - a queue's worker, a timer - in a call context of its own: its log
+   * lines and outgoing calls carry a correlation id, and a shutdown waits for it. `headers` are what its cause says of
+   * itself (`x-correlation-id`, `traceparent`). Methods under `@Cron`, `@Interval` and `@Timeout` need no such call.
+   * @throws {DrainingError} when the shutdown lets no work begin any more.
+   * @example await mesh.run('invoices', () => this.send(job.data), job.data.headers)
+   */
+  run<T>(name: string, work: () => T, headers?: JobHeaders): T {
+    return this.#jobs.run(name, work, headers);
   }
 
   /**

@@ -152,7 +152,11 @@ describe.each(['Express', 'Fastify'] as const)('trace context on %s', (platform)
     const url = await start(platform);
     await fetch(`${url}/orders`);
     expect(upstream.headers[0]).not.toHaveProperty('traceparent');
-    expect(seen.get('handler')).toEqual({ correlationId: expect.any(String) });
+    // Lines have a trace id all the same, made from the correlation id, and no span.
+    const correlationId = upstream.headers[0]!['x-correlation-id'] as string;
+    await expect.poll(() => seen.size).toBe(3);
+    for (const place of ['route', 'handler', 'subscriber'])
+      expect(seen.get(place)).toEqual({ correlationId, traceId: correlationId.replaceAll('-', '') });
   });
 
   it('is ignored when it makes no sense', async () => {
@@ -278,6 +282,14 @@ describe.each(['Express', 'Fastify'] as const)('spans on %s', (platform) => {
     const inbound = spans.get('inbound')!.spanContext();
     expect(spans.get('request stock')?.parentSpanContext?.spanId).toBe(inbound.spanId);
     expect(seen.get('route')).toMatchObject({ traceId: inbound.traceId, spanId: inbound.spanId });
+  });
+
+  it('of a job hold everything that it does', async () => {
+    await start(platform);
+    await app.get(ServiceMesh).run('count', () => app.get(MessageBroker).publish('counted', {}));
+    const spans = await finished(3);
+    expect(spans.get('publish counted')?.parentSpanContext?.spanId).toBe(idOf(spans.get('job count')));
+    expect(seen.get('subscriber')?.traceId).toBe(spans.get('job count')?.spanContext().traceId);
   });
 
   it('of a message that is published outside any request reach its subscriber', async () => {

@@ -7,7 +7,7 @@ import { MeshConfigError } from './mesh.errors.js';
 export type Invocation = (self: object, args: readonly unknown[]) => unknown;
 
 /** Where an advice stands around the method: the lower, the further out. One fixed order, however decorators are stacked. */
-export const AdviceStage = { fallback: 0, cache: 10, pipeline: 20 } as const;
+export const AdviceStage = { context: -10, fallback: 0, cache: 10, pipeline: 20 } as const;
 
 /** Behaviour that a decorator puts around a method. */
 export interface MethodAdvice {

@@ -37,7 +37,7 @@ export function contextInTrace(context: CallContext, trace: TraceContext): CallC
 export interface SpanDescription {
   /** Low in cardinality: a pattern, a topic, a policy; never an id. */
   readonly name: string;
-  readonly kind: 'client' | 'server' | 'producer' | 'consumer';
+  readonly kind: 'client' | 'server' | 'producer' | 'consumer' | 'internal';
   /** In the names of OpenTelemetry's semantic conventions where there are any. */
   readonly attributes: Readonly<Record<string, string | number>>;
   /** The span that it belongs under. @default the one that the running code is in */

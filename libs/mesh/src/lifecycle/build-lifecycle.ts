@@ -3,6 +3,7 @@ import type { CallContexts } from '../core/call-context.js';
 import type { Tracer } from '../core/trace-context.js';
 import { ComponentExplorer } from './component.explorer.js';
 import { HttpIntake } from './http.intake.js';
+import { JobIntake } from './job.intake.js';
 import { LifecycleManager, type LifecycleDependencies } from './lifecycle.manager.js';
 import { MeshLifecycle } from './mesh-lifecycle.js';
 import { runsInKubernetes, terminationListeners } from './process.port.js';
@@ -20,6 +21,7 @@ export interface LifecycleRoomDependencies extends LifecycleDependencies {
 export interface LifecycleRoom {
   readonly lifecycle: MeshLifecycle;
   readonly intake: HttpIntake;
+  readonly jobs: JobIntake;
 }
 
 /** The room's parts, joined. The intake is installed: call it while the application is being constructed. */
@@ -33,7 +35,10 @@ export function buildLifecycle(deps: LifecycleRoomDependencies): LifecycleRoom {
   const rpc = new RpcIntake(deps);
   rpc.install(deps.modules);
   sequence.addDrainable(rpc);
+  const jobs = new JobIntake(deps);
+  sequence.addDrainable(jobs);
   const explorer = new ComponentExplorer(deps.modules);
   const declared = () => explorer.explore();
-  return { lifecycle: new MeshLifecycle({ manager, sequence, clock, events, declared, terminationListeners }), intake };
+  const lifecycle = new MeshLifecycle({ manager, sequence, clock, events, declared, terminationListeners });
+  return { lifecycle, intake, jobs };
 }

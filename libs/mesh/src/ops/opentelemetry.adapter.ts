@@ -34,7 +34,13 @@ export async function findTracer(
 }
 
 // The API's enums are values, and so would need the import; their numbers are part of the specification.
-const KIND: Readonly<Record<SpanDescription['kind'], SpanKind>> = { server: 1, client: 2, producer: 3, consumer: 4 };
+const KIND: Readonly<Record<SpanDescription['kind'], SpanKind>> = {
+  internal: 0,
+  server: 1,
+  client: 2,
+  producer: 3,
+  consumer: 4,
+};
 const ERROR: SpanStatusCode.ERROR = 2;
 
 class OpenTelemetryTracer extends Tracer {

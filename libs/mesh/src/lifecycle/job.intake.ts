@@ -1,0 +1,99 @@
+import type { CallContexts } from '../core/call-context.js';
+import type { Clock } from '../core/clock.js';
+import type { Ids } from '../core/ids.js';
+import { DrainingError } from '../core/mesh.errors.js';
+import { contextInTrace, traceOfContext, type Tracer } from '../core/trace-context.js';
+import type { Drainable } from './drainable.js';
+import { inboundContext } from './inbound-context.js';
+
+export interface JobIntakeDependencies {
+  readonly contexts: CallContexts;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  /** Where spans are recorded, each job has one of its own. */
+  readonly tracer?: Tracer | undefined;
+}
+
+/** What a job's cause says of itself, in the names of HTTP headers: `x-correlation-id`, `traceparent`, `tracestate`. */
+export type JobHeaders = Readonly<Record<string, string>>;
+
+/**
+ * Work that no request and no message brings in: what a scheduler, a queue's worker or a timer calls. Opens its call
+ * context, counts what is in flight and drains it.
+ */
+export class JobIntake implements Drainable {
+  readonly name = 'jobs';
+  readonly #deps: JobIntakeDependencies;
+  readonly #onIdle = new Set<() => void>();
+  #inFlight = 0;
+  #stopped = false;
+
+  constructor(deps: JobIntakeDependencies) {
+    this.#deps = deps;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Whether the shutdown lets no further job begin. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /**
+   * Runs `work` in a call context of its own, and returns what it returns.
+   * @throws {DrainingError} when the shutdown lets no work begin any more.
+   */
+  run<T>(name: string, work: () => T, headers: JobHeaders = {}): T {
+    if (this.#stopped) throw new DrainingError(`The job "${name}"`);
+    this.#inFlight++;
+    let result: T;
+    try {
+      result = this.#inContext(name, work, headers);
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+    if (!(result instanceof Promise)) {
+      this.#end();
+      return result;
+    }
+    return result.finally(() => this.#end()) as T;
+  }
+
+  /** Nobody calls a job over a connection. */
+  connected(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  stopIntake(): void {
+    this.#stopped = true;
+  }
+
+  async drained(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#inFlight === 0) return;
+    await new Promise<void>((resolve, reject) => {
+      this.#onIdle.add(resolve);
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+  }
+
+  #inContext<T>(name: string, work: () => T, headers: JobHeaders): T {
+    const { contexts, clock, ids, tracer } = this.#deps;
+    const context = inboundContext(headers, clock, ids);
+    if (!tracer) return contexts.run(context, work);
+    return tracer.span(
+      { name: `job ${name}`, kind: 'internal', attributes: {}, parent: traceOfContext(context) },
+      ({ trace }) => contexts.run(contextInTrace(context, trace), work),
+    );
+  }
+
+  #end(): void {
+    this.#inFlight--;
+    if (this.#inFlight > 0) return;
+    for (const resolve of this.#onIdle) resolve();
+    this.#onIdle.clear();
+  }
+}
