@@ -28,6 +28,7 @@ const everything: TransportCapabilities = {
   durable: true,
   groups: true,
   broadcast: true,
+  replay: true,
   headers: true,
   noResponder: true,
 };

@@ -40,7 +40,10 @@ export function assertTopic(topic: string): void {
     throw new PayloadError(`A topic is a string that is not empty, not ${topic === '' ? "''" : typeof topic}.`);
 }
 
-export function assertSubscribeOptions(topic: string, { concurrency, maxDeliver, backoffMs }: SubscribeOptions): void {
+export function assertSubscribeOptions(
+  topic: string,
+  { concurrency, maxDeliver, backoffMs, replay, group, guarantee }: SubscribeOptions,
+): void {
   const wrong = (name: string, value: unknown): never => {
     throw new MeshConfigError(
       `The subscription to "${topic}" has ${name} ${String(value)}: it must be a whole number of at least 1.`,
@@ -52,5 +55,9 @@ export function assertSubscribeOptions(topic: string, { concurrency, maxDeliver,
   if (backoffMs && (backoffMs.length === 0 || backoffMs.some((ms) => !(ms >= 0))))
     throw new MeshConfigError(
       `The subscription to "${topic}" needs backoffMs with at least one delay, none of them negative.`,
+    );
+  if (replay && (group !== false || guarantee !== 'atLeastOnce'))
+    throw new MeshConfigError(
+      `The subscription to "${topic}" has replay, which needs \`group: false\` and the guarantee 'atLeastOnce'.`,
     );
 }

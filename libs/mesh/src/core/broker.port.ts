@@ -86,6 +86,11 @@ export interface SubscribeOptions {
    */
   readonly group?: string | false;
   /**
+   * Begins with everything that the transport has stored of the topic, so that an instance can build its state from it at
+   * each start. Needs `group: false` and `atLeastOnce`; otherwise it begins with what comes from now on. @default false
+   */
+  readonly replay?: boolean;
+  /**
    * `atLeastOnce`: the transport stores messages for the group and keeps each until it was handled, whatever crashes.
    * `atMostOnce`: what arrives while nobody is connected is not for it. In-process memory is all there is for both.
    * @default 'atMostOnce'

@@ -116,10 +116,10 @@ export class JetStream {
     for (const consumer of this.#consumers) consumer.resume();
   }
 
-  async #openConsumer(name: string, { topic, group }: ConsumeSpec): Promise<Consumer> {
+  async #openConsumer(name: string, { topic, group, replay }: ConsumeSpec): Promise<Consumer> {
     const { client, manager, module } = await this.#loaded();
     const stream = await this.#ensureStream(this.#subjects.event(topic));
-    const config = this.#consumerConfig(module, { name, topic, isOwn: group === false });
+    const config = this.#consumerConfig(module, { name, topic, group, replay });
     try {
       await manager.consumers.add(stream, config);
     } catch (error) {
@@ -262,15 +262,17 @@ export class JetStream {
 
   #consumerConfig(
     { AckPolicy, DeliverPolicy }: JetStreamModule,
-    { name, topic, isOwn }: { readonly name: string; readonly topic: string; readonly isOwn: boolean },
+    { name, topic, group, replay }: { readonly name: string } & Pick<ConsumeSpec, 'topic' | 'group' | 'replay'>,
   ): Partial<ConsumerConfig> {
     const { ackWaitMs, deliver } = this.#parts.options;
+    const isOwn = group === false;
+    const fromTheStart = isOwn ? replay : deliver === 'all';
     return {
       durable_name: name,
       filter_subject: this.#subjects.event(topic),
       ack_policy: AckPolicy.Explicit,
       ack_wait: ackWaitMs * NANOS,
-      deliver_policy: isOwn || deliver === 'new' ? DeliverPolicy.New : DeliverPolicy.All,
+      deliver_policy: fromTheStart ? DeliverPolicy.All : DeliverPolicy.New,
       // When to give up is the broker's decision: the server would only fall silent.
       max_deliver: -1,
       max_ack_pending: -1,

@@ -56,6 +56,7 @@ export class NatsDriver implements TransportDriver {
     durable: true,
     groups: true,
     broadcast: true,
+    replay: true,
     headers: true,
     noResponder: true,
   };

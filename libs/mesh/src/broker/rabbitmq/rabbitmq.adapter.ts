@@ -52,6 +52,7 @@ export class RabbitMqDriver implements TransportDriver {
     durable: true,
     groups: true,
     broadcast: true,
+    replay: false,
     headers: true,
     noResponder: true,
   };

@@ -6,7 +6,7 @@ import type { TransportDriver } from './transport-driver.port.js';
 export function assertCapabilities(
   { name, capabilities }: TransportDriver,
   topic: string,
-  { guarantee, group }: SubscribeOptions,
+  { guarantee, group, replay }: SubscribeOptions,
 ): void {
   const refuse = (what: string, instead: string): never => {
     throw new CapabilityMissingError(name, `${what}, which the subscription to "${topic}" asks for`, instead);
@@ -17,4 +17,6 @@ export function assertCapabilities(
     refuse('share messages within a group', 'leave out `group`, or use nats or rabbitmq');
   if (group === false && !capabilities.broadcast)
     refuse('hand messages to every instance', 'leave out `group: false`, or use nats or rabbitmq');
+  if (replay && !capabilities.replay)
+    refuse('deliver again what was handled before', 'use nats, or keep the state that is built from it elsewhere');
 }

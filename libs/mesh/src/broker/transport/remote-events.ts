@@ -88,6 +88,7 @@ export class RemoteEvents {
       topic,
       group,
       durable: options.guarantee === 'atLeastOnce',
+      replay: options.replay ?? false,
       concurrency: options.concurrency ?? this.#options.current.subscribe.concurrency,
     };
     const slot = new IntakeSlot(() => driver.consume(spec, take));

@@ -10,6 +10,8 @@ export interface TransportCapabilities {
   readonly groups: boolean;
   /** `group: false`: every instance gets every message. */
   readonly broadcast: boolean;
+  /** `replay`: a subscription can begin with everything that is stored of its topic. */
+  readonly replay: boolean;
   /** Deadline, correlation, trace and the caller's own headers arrive. */
   readonly headers: boolean;
   /** A request that nobody serves fails at once instead of by its timeout; `waitFor` needs it. */
@@ -76,6 +78,8 @@ export interface ConsumeSpec {
   /** Unique for the group over all services, or `false` for a subscription that gets everything. */
   readonly group: string | false;
   readonly durable: boolean;
+  /** Whether a subscription that gets everything begins with what is stored, or with what comes from now on. */
+  readonly replay: boolean;
   /** At most this many stored messages are handed over and not yet settled. */
   readonly concurrency: number;
 }

@@ -94,7 +94,16 @@ describe('publishing over a transport', () => {
   it('refuses what the transport cannot do', async () => {
     const { broker } = await transportFixture(
       {},
-      { capabilities: { confirmed: false, durable: false, groups: false, broadcast: false, noResponder: false } },
+      {
+        capabilities: {
+          confirmed: false,
+          durable: false,
+          groups: false,
+          broadcast: false,
+          replay: false,
+          noResponder: false,
+        },
+      },
     );
     const code = 'MESH_CAPABILITY_MISSING';
     await expect(broker.publish('n', 1, { guarantee: 'confirmed' })).rejects.toMatchObject({ code });
@@ -102,6 +111,15 @@ describe('publishing over a transport', () => {
     await expect(broker.subscribe('n', () => 1, { group: 'g' })).rejects.toMatchObject({ code });
     await expect(broker.subscribe('n', () => 1, { group: false })).rejects.toMatchObject({ code });
     await expect(broker.waitFor(['n'])).rejects.toMatchObject({ code });
+  });
+
+  it('refuses a replay that the transport cannot do, and one that is shared or not stored', async () => {
+    const { broker } = await transportFixture({}, { capabilities: { replay: false } });
+    const own = { group: false, guarantee: 'atLeastOnce', replay: true } as const;
+    await expect(broker.subscribe('n', () => 1, own)).rejects.toMatchObject({ code: 'MESH_CAPABILITY_MISSING' });
+    const code = 'MESH_CONFIG_INVALID';
+    await expect(broker.subscribe('n', () => 1, { ...own, group: 'g' })).rejects.toMatchObject({ code });
+    await expect(broker.subscribe('n', () => 1, { ...own, guarantee: 'atMostOnce' })).rejects.toMatchObject({ code });
   });
 });
 
