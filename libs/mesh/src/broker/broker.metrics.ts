@@ -14,6 +14,7 @@ export interface RequestMetrics {
 
 /** The series of one subscription, bound once. */
 export interface DeliveryMetrics {
+  readonly duration: Histogram;
   readonly ok: Counter;
   readonly failed: Counter;
   readonly deadLettered: Counter;
@@ -38,6 +39,7 @@ export class BrokerMetrics {
   readonly #client: MetricsClient;
   readonly #messages: MetricFamily<'topic' | 'direction' | 'outcome', Counter>;
   readonly #durations: MetricFamily<'pattern', Histogram>;
+  readonly #processing: MetricFamily<'topic' | 'direction', Histogram>;
 
   constructor(metrics: MetricsClient) {
     this.#client = metrics;
@@ -51,10 +53,20 @@ export class BrokerMetrics {
       help: 'Time from a request to its answer, its failure or its timeout.',
       labels: ['pattern'],
     });
+    this.#processing = metrics.histogram({
+      name: 'mesh_message_process_duration_seconds',
+      help: 'How long handlers of events (deliver) and of requests from other services (serve) took.',
+      labels: ['topic', 'direction'],
+    });
   }
 
   counter(topic: string, direction: MessageDirection, outcome: string): Counter {
     return this.#messages.with({ topic, direction, outcome });
+  }
+
+  /** @see https://opentelemetry.io/docs/specs/semconv/messaging/messaging-metrics/#metric-messagingprocessduration */
+  processing(topic: string, direction: 'deliver' | 'serve'): Histogram {
+    return this.#processing.with({ topic, direction });
   }
 
   request(pattern: string): RequestMetrics {
@@ -71,7 +83,8 @@ export class BrokerMetrics {
 
   delivery(topic: string): DeliveryMetrics {
     const count = (outcome: string): Counter => this.counter(topic, 'deliver', outcome);
-    return { ok: count('ok'), failed: count('failed'), deadLettered: count('dead-lettered') };
+    const duration = this.processing(topic, 'deliver');
+    return { duration, ok: count('ok'), failed: count('failed'), deadLettered: count('dead-lettered') };
   }
 
   observeLoad(load: BrokerLoad): void {

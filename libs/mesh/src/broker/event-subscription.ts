@@ -213,9 +213,11 @@ export class EventSubscription implements Subscription {
     const { message, context, settlement } = delivery;
     try {
       await this.#host.contexts.run(context, () => handlerResult(this.#invoke(message)));
+      this.#observe(running);
       this.#metrics.ok.inc();
       if (settlement) await settlement.ack();
     } catch (error) {
+      this.#observe(running);
       this.#metrics.failed.inc();
       const settling = this.#onFailure(delivery, error);
       if (settling) await settling;
@@ -225,6 +227,11 @@ export class EventSubscription implements Subscription {
     this.#handled++;
     this.#work();
     this.#checkIdle();
+  }
+
+  /** The handler's own time: what the transport needs for the acknowledgement is not in it. */
+  #observe({ startedAt }: Running): void {
+    this.#metrics.duration.observe((this.#host.clock.monotonic() - startedAt) / 1_000);
   }
 
   async #invoke(message: Message): Promise<unknown> {

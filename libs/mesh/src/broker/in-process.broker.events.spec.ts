@@ -61,6 +61,18 @@ describe('publish', () => {
     expect(fast).toEqual([1, 2, 3]);
   });
 
+  it('counts what became of it, and how long its handler took each time', async () => {
+    const { broker, clock, metrics } = brokerFixture({ subscribe: { maxDeliver: 2, backoffMs: [100] } });
+    await broker.subscribe('placed', (fails: boolean) => (fails ? Promise.reject(new Error('no')) : undefined));
+    await broker.publish('placed', false);
+    await broker.publish('placed', true);
+    await clock.advance(1_000);
+    const count = (outcome: string) =>
+      metrics.read(`mesh_messages_total{topic="placed",direction="deliver",outcome="${outcome}"}`);
+    expect([count('ok'), count('failed'), count('dead-lettered')]).toEqual([1, 2, 1]);
+    expect(metrics.read('mesh_message_process_duration_seconds{topic="placed",direction="deliver"}')).toBe(3);
+  });
+
   it('refuses a topic that is not a name', async () => {
     const { broker } = brokerFixture();
     await expect(broker.publish('')).rejects.toThrow(PayloadError);

@@ -264,6 +264,20 @@ describe('CircuitBreakerManager', () => {
     });
   });
 
+  it('tells metrics how many calls are in flight', async () => {
+    fixture = new ResilienceFixture({ policies: { p: {} } });
+    const inFlight = (): number => {
+      fixture.metrics.collect();
+      return fixture.metrics.value('mesh_calls_in_flight', {});
+    };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const calls = [1, 2].map(() => fixture.manager.policy('p').execute(() => promise));
+    expect(inFlight()).toBe(2);
+    resolve();
+    await Promise.all(calls);
+    expect(inFlight()).toBe(0);
+  });
+
   describe('for operators', () => {
     it('isolates for a time, by reason, until disposed or released', async () => {
       fixture = new ResilienceFixture({ policies: { p: { circuitBreaker: few } } });

@@ -294,7 +294,8 @@ export class CircuitBreakerManager extends PolicyRunner {
   }
 
   #collectStates(): void {
-    const { states } = this.#engine.metrics;
+    const { states, inFlight } = this.#engine.metrics;
+    inFlight.set(this.inFlight);
     for (const policy of this.#policies.values()) {
       if (!policy.breakers) continue;
       const counts = { closed: 0, open: 0, 'half-open': 0, isolated: 0, disabled: 0 };

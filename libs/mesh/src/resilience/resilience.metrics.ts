@@ -5,6 +5,7 @@ import type { BreakerState } from '../core/policy.port.js';
 export class ResilienceMetrics {
   readonly calls: MetricFamily<'policy' | 'outcome', Counter>;
   readonly durations: MetricFamily<'policy', Histogram>;
+  readonly inFlight: Gauge;
   readonly retries: MetricFamily<'policy', Counter>;
   readonly hedges: MetricFamily<'policy', Counter>;
   readonly transitions: MetricFamily<'policy' | 'from' | 'to', Counter>;
@@ -21,6 +22,12 @@ export class ResilienceMetrics {
       help: 'How long the protected functions ran, each attempt for itself; refused calls are not in it.',
       labels: ['policy'],
     });
+    this.inFlight = metrics
+      .gauge({
+        name: 'mesh_calls_in_flight',
+        help: 'Attempts of calls through policies that run, wait for a slot or pause before the next one.',
+      })
+      .with({});
     this.retries = metrics.counter({
       name: 'mesh_retries_total',
       help: 'Attempts after the first one.',

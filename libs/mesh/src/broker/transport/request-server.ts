@@ -10,7 +10,7 @@ import { isMeshError, type MeshError } from '../../core/mesh.error.js';
 import type { MeshEvents } from '../../core/mesh.events.js';
 import { MeshConfigError } from '../../core/mesh.errors.js';
 import { toWire } from '../../core/remote.error.js';
-import type { Counter } from '../../core/metrics.port.js';
+import type { Counter, Histogram } from '../../core/metrics.port.js';
 import { OverloadedError, RequestTimeoutError } from '../broker.errors.js';
 import type { BrokerMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
@@ -38,6 +38,7 @@ interface Route {
   readonly name: string;
   readonly handler: RequestHandler;
   readonly slot: IntakeSlot;
+  readonly duration: Histogram;
   readonly ok: Counter;
   readonly failed: Counter;
   readonly refused: Counter;
@@ -93,6 +94,7 @@ export class RequestServer {
       name,
       handler,
       slot: new IntakeSlot(() => this.#parts.driver.serve(pattern, (request) => this.#answer(route, request))),
+      duration: this.#parts.metrics.processing(pattern, 'serve'),
       ok: count('ok'),
       failed: count('failed'),
       refused: count('refused'),
@@ -155,12 +157,12 @@ export class RequestServer {
         return fail(error);
       }
       route.ok.inc();
-      this.#end(served);
+      this.#end(served, route);
       this.#reply(route, request, reply);
     };
     const fail = (error: unknown): void => {
       route.failed.inc();
-      this.#end(served);
+      this.#end(served, route);
       this.#reply(route, request, this.#failure(route, error));
     };
     try {
@@ -178,7 +180,8 @@ export class RequestServer {
     }
   }
 
-  #end(served: ServedRequest): void {
+  #end(served: ServedRequest, { duration }: Route): void {
+    duration.observe((this.#parts.clock.monotonic() - served.startedAt) / 1_000);
     this.#timeouts.remove(served);
     this.#running.delete(served);
     this.#finished++;

@@ -125,6 +125,17 @@ describe('answering over a transport', () => {
     expect(seen?.deadlineAt).toBe(clock.now() + 250);
   });
 
+  it('counts what became of it here, and how long its handler took', async () => {
+    const { broker, driver, metrics } = await transportFixture();
+    broker.serve('sum', (n: number) => (n > 1 ? Promise.reject(new Error('too many')) : n));
+    await driver.ask('sum', 1);
+    await driver.ask('sum', 2);
+    const count = (outcome: string) =>
+      metrics.read(`mesh_messages_total{topic="sum",direction="serve",outcome="${outcome}"}`);
+    expect([count('ok'), count('failed')]).toEqual([1, 1]);
+    expect(metrics.read('mesh_message_process_duration_seconds{topic="sum",direction="serve"}')).toBe(2);
+  });
+
   it('does not run expired work', async () => {
     const { broker, driver, metrics } = await transportFixture();
     let runs = 0;
