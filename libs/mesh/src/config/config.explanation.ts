@@ -1,23 +1,15 @@
 import { z } from 'zod';
+import type { ConfigOptionView } from '../core/mesh-control.port.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
 import type { Composition } from './config.composer.js';
 import { decides, sourceOf } from './config.layers.js';
 import { displayed } from './config.mask.js';
 import { formatPath, parsePath, type ConfigPath } from './config.path.js';
-import { isStructured, lookUp, pathsOf, type ConfigSchema, type UpdateClass } from './config.schema.js';
+import { isStructured, lookUp, pathsOf, type ConfigSchema } from './config.schema.js';
 import { isTree, valueAt, without } from './config.tree.js';
 import { nearest } from './nearest.js';
 
-/** Why an option has its value. Secrets are masked. */
-export interface ConfigExplanation {
-  readonly path: string;
-  readonly value: unknown;
-  /** `default`, `module options`, `file /etc/mesh.yaml`, `environment MESH_CACHE__TTL_MS`, `runtime ops`. */
-  readonly source: string;
-  readonly update: UpdateClass;
-  /** What would hold without that source, strongest first. */
-  readonly overrode: readonly { readonly source: string; readonly value: unknown }[];
-}
+export type ConfigExplanation = ConfigOptionView;
 
 /**
  * Explains the options whose values come together by a room's own rules, as a policy's from its pattern; `given` says what

@@ -1,17 +1,8 @@
-import type { ConfigChange } from '../core/mesh.events.js';
+import type { ConfigGenerationView } from '../core/mesh-control.port.js';
 import type { ConfigInputs } from './config.composer.js';
 import { UnknownGenerationError } from './config.errors.js';
 
-/** One generation of the configuration. */
-export interface ConfigGeneration {
-  readonly generation: number;
-  /** Epoch ms. */
-  readonly at: number;
-  /** Who made it: `boot`, an update's source, `rollback to 3 by ops`. */
-  readonly source: string;
-  /** Against the generation before, with secrets masked. */
-  readonly changes: readonly ConfigChange[];
-}
+export type ConfigGeneration = ConfigGenerationView;
 
 const LIMIT = 20;
 

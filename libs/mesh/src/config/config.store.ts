@@ -2,6 +2,7 @@ import { SystemClock, type Clock } from '../core/clock.js';
 import { SettableOptions, type LiveOptions, type OptionsChange } from '../core/live-options.js';
 import { MeshError } from '../core/mesh.error.js';
 import { DrainingError } from '../core/mesh.errors.js';
+import type { ConfigCommand, ConfigOutcome } from '../core/mesh-control.port.js';
 import { MeshEvents, type ConfigChange } from '../core/mesh.events.js';
 import type { Composition, ConfigComposer, ConfigInputs } from './config.composer.js';
 import { diff, displayedChange, type LeafChange } from './config.diff.js';
@@ -18,23 +19,9 @@ import type { ConfigFile } from './file.source.js';
 import { HealthWindow, type Downfall } from './health-window.js';
 import { patchedLayer } from './runtime.source.js';
 
-export interface UpdateOptions {
-  /** Who asks: stands in history, events and explanations. */
-  readonly source: string;
-  /** Refuses the update when another generation than this is in force. @default any */
-  readonly expectedGeneration?: number;
-  /** Validates and classifies, and changes nothing. @default false */
-  readonly dryRun?: boolean;
-  /** How long the service's health is watched afterwards, in milliseconds; 0 does not watch. @default 5_000 */
-  readonly healthWindowMs?: number;
-}
+export type UpdateOptions = ConfigCommand;
 
-export interface UpdateResult {
-  /** `checked`: a dry run that would be accepted. `unchanged`: every value was that already. */
-  readonly outcome: 'applied' | 'checked' | 'unchanged';
-  /** The generation in force. */
-  readonly generation: number;
-  readonly changes: readonly ConfigChange[];
+export interface UpdateResult extends ConfigOutcome {
   /** What failed while replaced components were let go; the update itself stands. */
   readonly leftovers: readonly unknown[];
 }

@@ -40,6 +40,8 @@ export interface BreakerView {
   readonly openings: number;
   /** Epoch ms at which an open breaker lets probes through. */
   readonly openUntil?: number;
+  /** Faults that are injected into its policy's calls on purpose, and when they end (epoch ms). */
+  readonly fault?: { readonly what: string; readonly until?: number };
   readonly held?: { readonly reason: string; readonly until?: number };
 }
 
@@ -48,36 +50,44 @@ export type BreakerCommand =
   | { readonly action: 'isolate' | 'disable'; readonly reason: string; readonly ttlMs?: number }
   | { readonly action: 'release' | 'reset' };
 
-/** One option of the effective configuration, with secrets masked. */
+/** Why an option of the effective configuration has its value. Secrets are masked. */
 export interface ConfigOptionView {
   readonly path: string;
   readonly value: unknown;
+  /** `default`, `module options`, `file /etc/mesh.yaml`, `environment MESH_CACHE__TTL_MS`, `runtime ops`. */
   readonly source: string;
   readonly update: ConfigChange['update'];
+  /** What would hold without that source, strongest first. */
   readonly overrode: readonly { readonly source: string; readonly value: unknown }[];
 }
 
+/** One generation of the configuration. */
 export interface ConfigGenerationView {
   readonly generation: number;
   /** Epoch ms. */
   readonly at: number;
+  /** Who made it: `boot`, an update's source, `rollback to 3 by ops`. */
   readonly source: string;
+  /** Against the generation before, with secrets masked. */
   readonly changes: readonly ConfigChange[];
 }
 
+/** How the configuration is to be changed. */
 export interface ConfigCommand {
   /** Who asks: stands in history, events and explanations. */
   readonly source: string;
-  /** Refuses the update when another generation is in force. */
+  /** Refuses the update when another generation than this is in force. @default any */
   readonly expectedGeneration?: number;
-  /** Validates and compares, and changes nothing. */
+  /** Validates and classifies, and changes nothing. @default false */
   readonly dryRun?: boolean;
-  /** How long the service's health is watched before the update stands, in milliseconds; 0 does not watch. */
+  /** How long the service's health is watched before the update stands, in milliseconds; 0 does not watch. @default 5_000 */
   readonly healthWindowMs?: number;
 }
 
 export interface ConfigOutcome {
+  /** `checked`: a dry run that would be accepted. `unchanged`: every value was that already. */
   readonly outcome: 'applied' | 'checked' | 'unchanged';
+  /** The generation in force. */
   readonly generation: number;
   readonly changes: readonly ConfigChange[];
 }

@@ -1,26 +1,12 @@
 import type { ComponentState } from '../core/component.port.js';
+import type { ComponentView } from '../core/mesh-control.port.js';
 import type { ComponentGraph, StartWave } from './component-graph.js';
 import { messageOf } from './lifecycle.errors.js';
 import type { ManagedComponent } from './managed-component.js';
 
 /** What became of one component. */
-export interface ComponentReport {
-  readonly name: string;
+export interface ComponentReport extends ComponentView {
   readonly wave: StartWave;
-  readonly criticality: 'required' | 'optional';
-  readonly state: ComponentState;
-  readonly dependsOn: readonly string[];
-  readonly softDependsOn: readonly string[];
-  /** How long its start took, without the waiting, in milliseconds. */
-  readonly startMs?: number;
-  /** How long it waited for its dependencies, and for which of them longest. */
-  readonly waitedMs?: number;
-  readonly waitedFor?: string;
-  readonly stopMs?: number;
-  /** How often it was started: more than once for an optional component that failed. */
-  readonly attempts: number;
-  /** Why it is not up. */
-  readonly reason?: string;
 }
 
 export function componentReport(managed: ManagedComponent, graph: ComponentGraph): ComponentReport {
