@@ -27,12 +27,14 @@ export { MeshLifecycle, type ShutdownRequest } from './lifecycle/mesh-lifecycle.
 
 export type { BreakerSnapshot, PolicyDescription, PolicyEvent, PolicyValue } from './resilience/policy-description.js';
 export type { BreakerControl, HoldOptions } from './resilience/circuit-breaker.js';
+export type { Fault, FaultPlan, FaultView } from './resilience/faults/fault.js';
 export type { CallHooks, CallOptions } from './resilience/call-hooks.js';
 export { pipeline, PolicyBuilder } from './resilience/policy-builder.js';
 export { ResiliencePolicy } from './resilience/resilience-policy.js';
 export type {
   BulkheadOptions,
   CircuitBreakerOptions,
+  FaultOptions,
   HedgeOptions,
   PolicyDeclaration,
   PolicyOptions,
@@ -48,6 +50,7 @@ export {
   CircuitIsolatedError,
   CircuitOpenError,
   DeadlineExceededError,
+  InjectedFaultError,
   RateLimitedError,
 } from './resilience/resilience.errors.js';
 export { wrapClient, type WrapOptions } from './resilience/wrap-client.js';

@@ -50,6 +50,18 @@ export interface MeshEventMap {
   };
   /** A fallback answered for a failed call. */
   'call.fallback': { readonly policy: string; readonly error: unknown };
+  /** A fault was injected into an attempt, on purpose. */
+  'call.fault': { readonly policy: string; readonly attempt: number; readonly kind: 'error' | 'delay' | 'hang' };
+  /** Faults that the configuration asks for are injected from now on, until `until` (epoch ms), or no longer. */
+  'policy.fault': {
+    readonly policy: string;
+    readonly state: 'on' | 'off';
+    /** As `errors 30 %, delay 200 ms`. */
+    readonly what: string;
+    readonly until?: number;
+    /** Why they ended. */
+    readonly reason?: string;
+  };
   /** A predicate of the user threw; the error that it was asked about counts as a failure. */
   'policy.predicate-failed': { readonly policy: string; readonly predicate: string; readonly error: unknown };
   /** New options took effect; running calls finish with the old ones, breakers keep their state. */

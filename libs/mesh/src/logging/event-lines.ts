@@ -63,6 +63,18 @@ const LINES: LineMakers = {
     message: `Policy "${policy}" answered with its fallback: ${messageOf(error)}`,
     key: `${policy} ${nameOf(error)}`,
   }),
+  'call.fault': ({ policy, kind }) => ({
+    level: 'debug',
+    message: `A fault was injected into policy "${policy}" on purpose: ${kind}`,
+    key: `${policy} ${kind}`,
+  }),
+  'policy.fault': ({ policy, state, what, until, reason }) => ({
+    level: state === 'on' ? 'warn' : 'info',
+    message:
+      state === 'on'
+        ? `Policy "${policy}" injects faults on purpose until ${new Date(until ?? 0).toISOString()}: ${what}`
+        : `Policy "${policy}" injects no faults any more, ${reason}: ${what}`,
+  }),
   'policy.predicate-failed': ({ policy, predicate, error }) => ({
     level: 'error',
     message: `Predicate ${predicate} of policy "${policy}" threw: ${messageOf(error)}`,

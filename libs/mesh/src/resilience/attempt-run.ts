@@ -176,7 +176,7 @@ export class AttemptRun<T> implements Attempt, Expiring, Waiter {
     host.queue.add(this);
     let result: PromiseLike<T> | T;
     try {
-      result = enterAttempt(this, work);
+      result = host.faults === undefined ? enterAttempt(this, work) : host.faults.run(this, work);
       // A foreign thenable may misbehave in any way; a promise of our own settles at most once.
       if (!(result instanceof Promise) && isThenable(result)) result = Promise.resolve(result);
       if (result instanceof Promise) {

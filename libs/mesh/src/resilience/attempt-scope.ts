@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.js';
 import type { Attempt } from '../core/policy.port.js';
 import type { Bulkhead } from './bulkhead.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
+import type { PolicyFaults } from './faults/policy-faults.js';
 import type { DeadlineQueue } from './deadline-queue.js';
 import type { LatencySample } from './latency-sample.js';
 import type { PolicyObserver } from './policy-observer.js';
@@ -16,6 +17,8 @@ export interface AttemptHost {
   readonly rateLimit: TokenBucket | undefined;
   readonly bulkhead: Bulkhead | undefined;
   readonly latency: LatencySample | undefined;
+  /** Absent unless something goes wrong on purpose. */
+  readonly faults: PolicyFaults | undefined;
   /** The application goes down: nothing new begins. */
   readonly draining: boolean;
   isFailure(error: unknown): boolean;

@@ -4,6 +4,7 @@ import type { HealthSourceEntry } from '../core/health.port.js';
 import type { LiveOptions } from '../core/live-options.js';
 import { PolicyRunner } from '../core/policy.port.js';
 import type { BreakerControl, CircuitBreaker } from './circuit-breaker.js';
+import { FaultTerms } from './faults/fault-terms.js';
 import { invalidValues } from './declaration-check.js';
 import type { BreakerSnapshot, PolicyDescription } from './policy-description.js';
 import type { LayeredPolicy } from './policy-layers.js';
@@ -40,6 +41,7 @@ export class CircuitBreakerManager extends PolicyRunner {
   readonly #uses = new PolicyUses();
   // Policies of one pattern share their settings: thousands of them cost one object.
   readonly #ofPattern = new Map<string, PolicySettings>();
+  readonly #faultTerms = new FaultTerms();
   readonly #stop: (() => void)[];
   #resolver: PolicyResolver;
   readonly #overrides: OverrideBoard;
@@ -50,7 +52,7 @@ export class CircuitBreakerManager extends PolicyRunner {
     this.#options = options;
     this.#engine = new ResilienceEngine(deps);
     this.#overrides = new OverrideBoard(deps.clock, deps.ids);
-    this.#resolver = new PolicyResolver(options.current, this.#declared, this.#uses);
+    this.#resolver = this.#putInForce(options.current);
     this.#stop = [
       options.onChange((next) => this.#onChange(next)),
       deps.metrics.onCollect(() => this.#collectStates()),
@@ -91,7 +93,7 @@ export class CircuitBreakerManager extends PolicyRunner {
    * @throws {MeshConfigError} with all that is wrong.
    */
   verify(options: ResilienceOptions = this.#options.current): void {
-    const resolver = new PolicyResolver(options, this.#declared, this.#uses);
+    const resolver = this.#resolverOf(options);
     const problems: string[] = [];
     for (const name of new Set([...Object.keys(options.policies), ...this.#declared.keys()])) {
       try {
@@ -172,14 +174,16 @@ export class CircuitBreakerManager extends PolicyRunner {
   describePolicy(name: string): PolicyDescription {
     const layered = this.#resolveLayers(name);
     const policy = this.#policies.get(name);
-    const stages = stagesOf(layered.settings());
+    const stages = stagesOf(layered.settings(), this.#engine.clock.now());
     const origin = this.#declared.get(name)?.origin;
+    const fault = policy?.fault;
     return {
       name,
       ...(origin !== undefined && { origin }),
       stages,
       order: stages.join(' -> '),
       values: layered.values(),
+      ...(fault && { fault }),
       breakers: [...(policy?.breakers ?? [])].map((breaker) => breaker.snapshot()),
       events: policy?.observer.recent ?? [],
     };
@@ -190,7 +194,9 @@ export class CircuitBreakerManager extends PolicyRunner {
    * when that is off. `undefined` when there is no such policy or value.
    */
   explain(name: string, path: string): ReturnType<LayeredPolicy['explain']> {
-    return this.has(name) ? this.#resolveLayers(name).explain(path) : undefined;
+    if (!this.has(name)) return undefined;
+    // As it is written: the instant at which a fault ends stands nowhere.
+    return this.#resolverOf(this.#options.current).resolve(name, this.#declared.get(name)).explain(path);
   }
 
   /**
@@ -239,7 +245,7 @@ export class CircuitBreakerManager extends PolicyRunner {
     this.#sharing?.stop();
     for (const stop of this.#stop.splice(0)) stop();
     this.#engine.queue.abandonAll(new DrainingError('A running call'));
-    for (const policy of this.#policies.values()) policy.breakers?.dispose();
+    for (const policy of this.#policies.values()) policy.dispose();
   }
 
   #tellOthers({ policy, key }: CircuitBreaker, saying: Saying): void {
@@ -251,6 +257,15 @@ export class CircuitBreakerManager extends PolicyRunner {
     const policy = new ResiliencePolicy(name, this.#engine, settings);
     this.#policies.set(name, policy);
     return policy;
+  }
+
+  #resolverOf(options: ResilienceOptions): PolicyResolver {
+    return new PolicyResolver(options, this.#declared, this.#uses);
+  }
+
+  /** The time of a fault begins now. */
+  #putInForce(options: ResilienceOptions): PolicyResolver {
+    return this.#resolverOf(this.#faultTerms.date(options, this.#engine.clock.now()));
   }
 
   #settingsOf(name: string): PolicySettings {
@@ -273,7 +288,7 @@ export class CircuitBreakerManager extends PolicyRunner {
 
   #onChange(next: ResilienceOptions): void {
     const before = this.#resolver;
-    this.#resolver = new PolicyResolver(next, this.#declared, this.#uses);
+    this.#resolver = this.#putInForce(next);
     this.#ofPattern.clear();
     for (const [name, policy] of this.#policies) this.#reconfigure(policy, before, this.#declared.get(name));
     this.#sharing?.reconsider();

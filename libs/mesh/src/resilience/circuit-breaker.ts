@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.js';
 import type { Ids } from '../core/ids.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
 import type { BreakerState } from '../core/policy.port.js';
+import type { FaultView } from './faults/fault.js';
 import { OpossumSwitch } from './opossum.adapter.js';
 import { CountWindow, type OutcomeWindow, reseed, TimeWindow } from './outcome-window.js';
 import type { BreakerSnapshot } from './policy-description.js';
@@ -35,6 +36,8 @@ export interface BreakerHost {
   readonly name: string;
   readonly clock: Clock;
   readonly ids: Ids;
+  /** What goes wrong with the policy's calls on purpose. */
+  readonly fault?: FaultView | undefined;
   onTransition(breaker: CircuitBreaker, transition: BreakerTransition): void;
 }
 
@@ -171,6 +174,7 @@ export class CircuitBreaker implements BreakerControl {
     this.#window.roll(now);
     const { calls, failures, slowCalls } = this.#window;
     const { hold, openings = 0, openUntil = now } = this.#past ?? {};
+    const { fault } = this.host;
     const toEpoch = this.host.clock.now() - now;
     return {
       policy: this.host.name,
@@ -182,6 +186,7 @@ export class CircuitBreaker implements BreakerControl {
       failureRatio: calls === 0 ? 0 : failures / calls,
       openings,
       ...(this.#state === 'open' && { openUntil: openUntil + toEpoch }),
+      ...(fault && { fault }),
       ...(hold && {
         held: {
           reason: hold.reason,

@@ -1,9 +1,9 @@
-import { type PolicyDeclaration, policySchema } from './resilience.options.js';
+import { declaredSchema, type PolicyDeclaration } from './resilience.options.js';
 
 /** What is wrong with values that code declares: the same rules as in configuration, which a decorator never passes through. */
 export function invalidValues(declaration: PolicyDeclaration): string[] {
   const { onlyNamed: _onlyNamed, isFailure, isFailureResult, isRetryable, idempotent, ...values } = declaration;
-  const { error } = policySchema.safeParse(values);
+  const { error } = declaredSchema.safeParse(values);
   const problems = (error?.issues ?? []).map(({ path, message }) =>
     [path.join('.'), message].filter(Boolean).join(': '),
   );

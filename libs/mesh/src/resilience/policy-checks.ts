@@ -12,12 +12,18 @@ export interface Repetition {
 /** What is wrong with the values of one layer alone. */
 export function contradictionsWithin(values: PolicyOptions | PolicyDeclaration): string[] {
   const { circuitBreaker } = values;
-  return circuitBreaker &&
+  const fault = 'fault' in values && values.fault;
+  const problems: string[] = [];
+  if (
+    circuitBreaker &&
     circuitBreaker.windowMs !== undefined &&
     circuitBreaker.windowCalls !== undefined &&
     circuitBreaker.windowCalls !== false
-    ? ['circuitBreaker has both windowMs and windowCalls: a window is a time or a count, keep one.']
-    : [];
+  )
+    problems.push('circuitBreaker has both windowMs and windowCalls: a window is a time or a count, keep one.');
+  if (fault && fault.ttlMs !== undefined && fault.until !== undefined)
+    problems.push('fault has both ttlMs and until: it ends once, keep one.');
+  return problems;
 }
 
 /** Combinations that can't do what they say. Each text names both values and where they come from. */
@@ -51,6 +57,13 @@ export function impossibleCombinations(
   }
   if (policy.isOn('bulkhead') && policy.isExplicit('bulkhead.maxWaitMs') && policy.get('bulkhead.maxQueued') === 0)
     problems.push(`${said('bulkhead.maxWaitMs')} needs a queue to wait in, and maxQueued is 0.`);
+  if (policy.isOn('fault')) {
+    if (policy.get('fault.until') === undefined && policy.get('fault.ttlMs') === undefined)
+      problems.push(`fault (${policy.sourceOf('fault')}) has no end: give ttlMs or until.`);
+    const isSlow = policy.number('fault.delayMs') > 0 && policy.number('fault.delayRatio') > 0;
+    if (!isSlow && policy.number('fault.errorRatio') === 0 && policy.number('fault.hangRatio') === 0)
+      problems.push(`fault (${policy.sourceOf('fault')}) does nothing: give errorRatio, delayMs or hangRatio.`);
+  }
   if (policy.isOn('hedge')) {
     if (policy.isOn('retry'))
       problems.push(

@@ -1,4 +1,5 @@
 import type { BreakerState } from '../core/policy.port.js';
+import type { FaultView } from './faults/fault.js';
 
 /** One value of a policy and the layer that it comes from. */
 export interface PolicyValue {
@@ -23,6 +24,8 @@ export interface BreakerSnapshot {
   readonly openings: number;
   /** Epoch ms at which it lets probes through; only while open. */
   readonly openUntil?: number;
+  /** What goes wrong with its policy's calls on purpose. */
+  readonly fault?: FaultView;
   /** Why an operator holds it, who, and until when (epoch ms). */
   readonly held?: { readonly reason: string; readonly author?: string; readonly until?: number };
 }
@@ -44,6 +47,8 @@ export interface PolicyDescription {
   /** {@link stages} as one line, for the start log. */
   readonly order: string;
   readonly values: readonly PolicyValue[];
+  /** What goes wrong with its calls on purpose, right now. */
+  readonly fault?: FaultView;
   readonly breakers: readonly BreakerSnapshot[];
   /** The last hundred events, oldest first. */
   readonly events: readonly PolicyEvent[];

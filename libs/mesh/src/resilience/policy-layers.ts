@@ -22,9 +22,11 @@ export interface PolicyOrigin {
 
 /** What can be switched off as a whole with `false`, and on with an object. */
 const PROTECTIONS = ['retry', 'rateLimit', 'bulkhead', 'circuitBreaker', 'hedge'] as const;
-const SWITCHES = new Set<string>([...PROTECTIONS, 'retry.budget']);
+/** What is no protection, and so nothing that a decorator names or leaves out. */
+const FAULT = 'fault';
+const SWITCHES = new Set<string>([...PROTECTIONS, 'retry.budget', FAULT]);
 const TIMEOUTS = ['timeoutMs', 'totalTimeoutMs'] as const;
-const PATHS = new Set<string>([...PROTECTIONS, ...TIMEOUTS]);
+const PATHS = new Set<string>([...PROTECTIONS, ...TIMEOUTS, FAULT]);
 
 const BUILT_IN = 'default';
 
@@ -85,6 +87,7 @@ export class LayeredPolicy {
       bulkhead: read('bulkhead'),
       circuitBreaker: breaker && { ...breaker, leaseMs: Math.max(timeoutMs || 0, breaker.openMs) },
       hedge: read('hedge'),
+      fault: read(FAULT),
     };
   }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.js';
 import type { MeshEventMap, MeshEvents } from '../core/mesh.events.js';
 import type { Counter, Histogram } from '../core/metrics.port.js';
+import type { FaultKind } from './faults/fault.js';
 import type { PolicyEvent } from './policy-description.js';
 import { EVENT_RING_SIZE, REJECTION_SAMPLE_MS } from './resilience.constants.js';
 import type { ResilienceMetrics } from './resilience.metrics.js';
@@ -65,6 +66,12 @@ export class PolicyObserver {
 
   countHedge(): void {
     this.engine.metrics.hedges.with({ policy: this.policy }).inc();
+  }
+
+  /** A fault was injected into an attempt. */
+  injected(kind: FaultKind, attempt: number): void {
+    this.engine.metrics.faults.with({ policy: this.policy, kind }).inc();
+    this.emit('call.fault', { policy: this.policy, attempt, kind });
   }
 
   countTransition(from: string, to: string): void {

@@ -1,5 +1,6 @@
 import type { BulkheadSettings } from './bulkhead.js';
 import type { BreakerSettings } from './circuit-breaker.js';
+import type { FaultSettings } from './faults/configured-fault.js';
 import type { RetryBudgetSettings } from './retry-budget.js';
 import type { RateLimitSettings } from './token-bucket.js';
 
@@ -33,4 +34,5 @@ export interface PolicySettings {
   readonly bulkhead: BulkheadSettings | false;
   readonly circuitBreaker: KeyedBreakerSettings | false;
   readonly hedge: HedgeSettings | false;
+  readonly fault: FaultSettings | false;
 }

@@ -1,11 +1,12 @@
+import { describeFault } from './faults/configured-fault.js';
 import type { PolicySettings } from './policy-settings.js';
 
 /**
- * The protections that are on, outermost first. The order is the same for every policy: local refusals stand outside the
+ * The stages that are on at `epochNow`, outermost first. The order is the same for every policy: local refusals stand outside the
  * breaker, so that they can't open it; a slot is not held during a back-off; each attempt is counted, timed out ones too.
  */
-export function stagesOf(settings: PolicySettings): string[] {
-  const { timeoutMs, totalTimeoutMs, retry, hedge, rateLimit, bulkhead, circuitBreaker } = settings;
+export function stagesOf(settings: PolicySettings, epochNow: number): string[] {
+  const { timeoutMs, totalTimeoutMs, retry, hedge, rateLimit, bulkhead, circuitBreaker, fault } = settings;
   const stages: (string | false)[] = [
     totalTimeoutMs !== false && `total timeout ${totalTimeoutMs} ms`,
     retry !== false && `retry ${retry.maxRetries}x`,
@@ -14,6 +15,9 @@ export function stagesOf(settings: PolicySettings): string[] {
     bulkhead !== false && `bulkhead ${bulkhead.maxConcurrent} + ${bulkhead.maxQueued} queued`,
     circuitBreaker !== false && `circuit breaker ${circuitBreaker.failureRatio * 100} %`,
     timeoutMs !== false && `attempt timeout ${timeoutMs} ms`,
+    fault !== false &&
+      Date.parse(fault.until) > epochNow &&
+      `fault injection: ${describeFault(fault)} until ${fault.until}`,
     'function',
   ];
   return stages.filter((stage) => stage !== false);

@@ -6,6 +6,9 @@ import type { CallHost } from './call-host.js';
 import type { CallOptions } from './call-hooks.js';
 import type { BreakerHost, BreakerTransition, CircuitBreaker } from './circuit-breaker.js';
 import { isCalleeFailure, isFallbackWorthy, isRepeatable, isUnsent, retryAfterMsOf } from './error-classification.js';
+import type { FaultSettings } from './faults/configured-fault.js';
+import type { FaultPlan, FaultView } from './faults/fault.js';
+import { type FaultHost, PolicyFaults } from './faults/policy-faults.js';
 import { KeyedBreakers } from './keyed-breakers.js';
 import { LatencySample } from './latency-sample.js';
 import { PolicyObserver } from './policy-observer.js';
@@ -23,13 +26,14 @@ const NO_PREDICATES: PolicyPredicates = {};
  * The handle of one named policy. Keep it: it stays valid while options change. Its parts live as long as it does; new
  * options are handed to them, so that no breaker, queue or bucket loses what it knows.
  */
-export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
+export class ResiliencePolicy implements Policy, CallHost, BreakerHost, FaultHost {
   readonly observer: PolicyObserver;
   rateLimit: TokenBucket | undefined;
   bulkhead: Bulkhead | undefined;
   breakers: KeyedBreakers | undefined;
   budget: RetryBudget | undefined;
   latency: LatencySample | undefined;
+  faults: PolicyFaults | undefined;
   /** Whether a breaker of it has ever left `closed`. */
   hasTransitioned = false;
   #predicates: PolicyPredicates = NO_PREDICATES;
@@ -170,6 +174,21 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
     });
   }
 
+  /** What goes wrong with its calls on purpose. */
+  get fault(): FaultView | undefined {
+    return this.faults?.view();
+  }
+
+  onFaultsGone(): void {
+    this.faults = undefined;
+  }
+
+  /** Lets the plan decide what goes wrong with each attempt, until the result is disposed. The latest plan decides alone. */
+  injectFaults(plan: FaultPlan): Disposable {
+    const lift = (this.faults ??= new PolicyFaults(this)).inject(plan);
+    return { [Symbol.dispose]: lift };
+  }
+
   /** Sets what code declares about the function; configuration can't. */
   declare(predicates: PolicyPredicates): void {
     this.#predicates = predicates;
@@ -178,7 +197,7 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
   /** Takes new options over; running calls finish with the old ones. */
   configure(settings: PolicySettings): void {
     const now = this.engine.clock.monotonic();
-    const { retry, rateLimit, bulkhead, circuitBreaker, hedge } = settings;
+    const { retry, rateLimit, bulkhead, circuitBreaker, hedge, fault } = settings;
     this.#settings = settings;
 
     if (rateLimit === false) this.rateLimit = undefined;
@@ -205,6 +224,14 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
 
     if (hedge === false || hedge.delayMs !== 'p95') this.latency = undefined;
     else this.latency ??= new LatencySample();
+
+    this.#configureFaults(fault);
+  }
+
+  /** Takes part in nothing any more. */
+  dispose(): void {
+    this.breakers?.dispose();
+    this.faults?.dispose();
   }
 
   /** Whether a fallback may answer for this error; it is counted and reported when it may. */
@@ -213,6 +240,12 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost {
     this.observer.count('fallback');
     this.observer.emit('call.fallback', { policy: this.name, error });
     return true;
+  }
+
+  #configureFaults(fault: FaultSettings | false): void {
+    const inForce = fault !== false && Date.parse(fault.until) > this.engine.clock.now() && fault;
+    if (inForce) this.faults ??= new PolicyFaults(this);
+    this.faults?.configure(inForce);
   }
 
   async #withFallback<T>(

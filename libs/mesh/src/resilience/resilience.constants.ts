@@ -28,10 +28,11 @@ export const POLICY_DEFAULTS = {
   bulkhead: { maxConcurrent: 100, maxQueued: 0, maxWaitMs: 1_000 },
   rateLimit: { limit: 100, intervalMs: 1_000, burst: false },
   hedge: { maxHedges: 1, delayMs: 'p95', minDelayMs: 50 },
+  fault: { errorRatio: 0, delayMs: 0, delayRatio: 1, hangRatio: 0 },
 } as const;
 
-/** Protections that are off until a policy names them. */
-export const OFF_BY_DEFAULT = ['bulkhead', 'rateLimit', 'hedge'] as const;
+/** Stages that are off until a policy names them. */
+export const OFF_BY_DEFAULT = ['bulkhead', 'rateLimit', 'hedge', 'fault'] as const;
 
 /** Time slots of a time window: the oldest tenth is forgotten at once. */
 export const WINDOW_BUCKETS = 10;

@@ -111,6 +111,22 @@ export class DeadlineExceededError extends MeshError {
   }
 }
 
+/** A fault was injected in the place of the callee: the function did not run. */
+export class InjectedFaultError extends MeshError {
+  constructor(
+    readonly policy: string,
+    /** Who asked for the fault, and until when. */
+    origin: string,
+  ) {
+    super(`A fault was injected into policy "${policy}" by ${origin}; the function was not called.`, {
+      code: 'MESH_FAULT_INJECTED',
+      status: 503,
+      retryable: true,
+      details: { policy },
+    });
+  }
+}
+
 /** The caller gave up by its own signal, whose reason is the `cause`. */
 export class CancelledError extends MeshError {
   constructor(

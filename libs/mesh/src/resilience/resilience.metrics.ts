@@ -8,6 +8,7 @@ export class ResilienceMetrics {
   readonly inFlight: Gauge;
   readonly retries: MetricFamily<'policy', Counter>;
   readonly hedges: MetricFamily<'policy', Counter>;
+  readonly faults: MetricFamily<'policy' | 'kind', Counter>;
   readonly transitions: MetricFamily<'policy' | 'from' | 'to', Counter>;
   readonly states: MetricFamily<'policy' | 'state', Gauge>;
 
@@ -37,6 +38,11 @@ export class ResilienceMetrics {
       name: 'mesh_hedges_total',
       help: 'Extra attempts beside a slow one.',
       labels: ['policy'],
+    });
+    this.faults = metrics.counter({
+      name: 'mesh_faults_injected_total',
+      help: 'Faults injected into attempts on purpose: errors, delays, hangs.',
+      labels: ['policy', 'kind'],
     });
     this.transitions = metrics.counter({
       name: 'mesh_breaker_transitions_total',

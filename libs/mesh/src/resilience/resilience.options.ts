@@ -100,6 +100,32 @@ const hedgeSchema = z.strictObject({
     .meta({ byDefault: D.hedge.minDelayMs }),
 });
 
+const faultSchema = z.strictObject({
+  errorRatio: share
+    .optional()
+    .describe('Share of the attempts that fail with MESH_FAULT_INJECTED, 0-1.')
+    .meta({ byDefault: D.fault.errorRatio }),
+  delayMs: waitMs
+    .optional()
+    .describe('How long attempts wait before the function, in milliseconds.')
+    .meta({ byDefault: D.fault.delayMs }),
+  delayRatio: share
+    .optional()
+    .describe('Share of the attempts that wait, 0-1.')
+    .meta({ byDefault: D.fault.delayRatio }),
+  hangRatio: share
+    .optional()
+    .describe('Share of the attempts that hang until they are given up or the fault ends, 0-1.')
+    .meta({ byDefault: D.fault.hangRatio }),
+  ttlMs: durationMs
+    .optional()
+    .describe('The fault ends so long after it came into force, in milliseconds; this or `until`.'),
+  until: z.iso
+    .datetime({ offset: true })
+    .optional()
+    .describe('The fault ends at this instant, such as 2026-11-22T18:00:00Z; this or `ttlMs`.'),
+});
+
 const off = z.literal(false);
 
 /** As a policy is when nobody says anything. */
@@ -124,13 +150,20 @@ export const policySchema = z.strictObject({
   bulkhead: z.union([off, bulkheadSchema]).optional().describe('Limits how many calls run at once.'),
   rateLimit: z.union([off, rateLimitSchema]).optional().describe('Limits how many calls begin per interval.'),
   hedge: z.union([off, hedgeSchema]).optional().describe('Starts a second attempt of a slow idempotent call.'),
+  fault: z
+    .union([off, faultSchema])
+    .optional()
+    .describe('Makes attempts fail, wait or hang on purpose, for a while: to see what the others do then.'),
 });
+
+/** What code may declare: faults are a matter of the running system. */
+export const declaredSchema = policySchema.omit({ fault: true });
 
 /** Configuration of the resilience room. */
 export const resilienceSchema = z
   .strictObject({
     defaults: policySchema
-      .omit({ extends: true })
+      .omit({ extends: true, fault: true })
       .default({})
       .describe('Values for every policy.')
       .meta({ byDefault: DEFAULTS }),
@@ -139,6 +172,11 @@ export const resilienceSchema = z
       .record(z.string(), policySchema)
       .default({})
       .describe('Policies by name, or by pattern with `*`; of the patterns the longest that matches applies.'),
+    allowFaultsInProduction: z
+      .boolean()
+      .default(false)
+      .describe('Whether `fault` is accepted where NODE_ENV is production.')
+      .meta({ update: 'restart' }),
     sharePollMs: z
       .union([off, z.number().int().min(500).max(3_600_000)])
       .default(SHARE_POLL_MS)
@@ -147,6 +185,15 @@ export const resilienceSchema = z
       ),
   })
   .superRefine((options, context) => {
+    const isRefused = process.env['NODE_ENV'] === 'production' && !options.allowFaultsInProduction;
+    for (const section of ['groups', 'policies'] as const)
+      for (const [name, { fault }] of Object.entries(options[section]))
+        if (isRefused && fault)
+          context.addIssue({
+            code: 'custom',
+            path: [section, name, 'fault'],
+            message: 'faults are refused in production (NODE_ENV), unless resilience.allowFaultsInProduction is true',
+          });
     const resolver = new PolicyResolver(options, new Map());
     for (const name of Object.keys(options.policies)) {
       for (const message of resolver.problemsOf(name))
@@ -163,6 +210,7 @@ export type CircuitBreakerOptions = z.input<typeof circuitBreakerSchema>;
 export type BulkheadOptions = z.input<typeof bulkheadSchema>;
 export type RateLimitOptions = z.input<typeof rateLimitSchema>;
 export type HedgeOptions = z.input<typeof hedgeSchema>;
+export type FaultOptions = z.input<typeof faultSchema>;
 
 /** What code, and only code, can say about a policy: predicates and facts about the function. */
 export interface PolicyPredicates {
@@ -177,7 +225,7 @@ export interface PolicyPredicates {
 }
 
 /** A policy declared in code, by a decorator or a builder. */
-export interface PolicyDeclaration extends Omit<PolicyOptions, 'extends'>, PolicyPredicates {
+export interface PolicyDeclaration extends Omit<PolicyOptions, 'extends' | 'fault'>, PolicyPredicates {
   readonly extends?: string;
   /** Only the protections named here: the others are off, whatever the defaults say. The single decorators set it. */
   readonly onlyNamed?: boolean;

@@ -1,0 +1,149 @@
+import type { Clock, Timer } from '../../core/clock.js';
+import type { Attempt } from '../../core/policy.port.js';
+import { enterAttempt } from '../call-signal.js';
+import type { PolicyObserver } from '../policy-observer.js';
+import { MAX_DURATION_MS } from '../resilience.constants.js';
+import { configuredPlan, describeFault, type FaultSettings } from './configured-fault.js';
+import type { Fault, FaultPlan, FaultView } from './fault.js';
+
+export interface FaultHost {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly observer: PolicyObserver;
+  random(): number;
+  /** Nothing goes wrong on purpose any more: attempts need not come here. */
+  onFaultsGone(): void;
+}
+
+interface Configured {
+  readonly settings: FaultSettings;
+  readonly plan: FaultPlan;
+  readonly until: number;
+}
+
+/**
+ * What goes wrong with a policy's attempts on purpose: the last stage before the function, so that timeout, breaker and
+ * retry see it as they would see a failing callee. A policy has one only while a fault is in force.
+ */
+export class PolicyFaults {
+  // The latest one decides; what configuration asks for waits until code has lifted its own.
+  readonly #injected: FaultPlan[] = [];
+  readonly #waiting = new Set<() => void>();
+  #configured: Configured | undefined;
+  #timer: Timer | undefined;
+
+  constructor(private readonly host: FaultHost) {}
+
+  /** Runs the attempt's work, unless it is to fail; waits before that, if it is to be slow. */
+  run<T>(attempt: Attempt, work: (attempt: Attempt) => PromiseLike<T> | T): PromiseLike<T> | T {
+    const fault = (this.#injected.at(-1) ?? this.#configured?.plan)?.(attempt);
+    if (fault?.delayMs) return this.#runLater(attempt, work, fault);
+    return this.#run(attempt, work, fault);
+  }
+
+  /** Takes the configured fault over; one that is over already is none. */
+  configure(settings: FaultSettings | false): void {
+    if (settings === false) return this.#endConfigured('the configuration no longer asks for it');
+    if (this.#configured && isSame(this.#configured.settings, settings)) return;
+    const { host } = this;
+    const until = Date.parse(settings.until);
+    this.#configured = { settings, plan: configuredPlan(settings, host.name, () => host.random()), until };
+    host.observer.emit('policy.fault', { policy: host.name, state: 'on', what: describeFault(settings), until });
+    this.#armEnd(until);
+  }
+
+  /** Puts a plan in force, above what configuration asks for, until the returned function is called. */
+  inject(plan: FaultPlan): () => void {
+    // A function of its own, so that the same plan may be injected twice.
+    const injected: FaultPlan = (attempt) => plan(attempt);
+    this.#injected.push(injected);
+    return () => {
+      const index = this.#injected.indexOf(injected);
+      if (index < 0) return;
+      this.#injected.splice(index, 1);
+      this.#letGo();
+    };
+  }
+
+  view(): FaultView | undefined {
+    if (this.#injected.length > 0) return { what: 'as code says' };
+    return this.#configured && { what: describeFault(this.#configured.settings), until: this.#configured.until };
+  }
+
+  dispose(): void {
+    this.#injected.length = 0;
+    this.#timer?.cancel();
+    this.#configured = undefined;
+    this.#letGo();
+  }
+
+  #run<T>(
+    attempt: Attempt,
+    work: (attempt: Attempt) => PromiseLike<T> | T,
+    fault: Fault | undefined,
+  ): PromiseLike<T> | T {
+    if (fault?.error === undefined) return enterAttempt(attempt, work);
+    this.host.observer.injected('error', attempt.attempt);
+    throw fault.error;
+  }
+
+  async #runLater<T>(attempt: Attempt, work: (attempt: Attempt) => PromiseLike<T> | T, fault: Fault): Promise<T> {
+    const delayMs = fault.delayMs!;
+    this.host.observer.injected(delayMs === Infinity ? 'hang' : 'delay', attempt.attempt);
+    await this.#wait(delayMs, attempt.signal);
+    // Given up meanwhile: nobody waits for the function to run.
+    attempt.signal.throwIfAborted();
+    return this.#run(attempt, work, fault);
+  }
+
+  #wait(delayMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        timer?.cancel();
+        this.#waiting.delete(end);
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = delayMs === Infinity ? undefined : this.host.clock.setTimer(end, delayMs);
+      this.#waiting.add(end);
+      signal.addEventListener('abort', end);
+    });
+  }
+
+  #armEnd(until: number): void {
+    const { clock } = this.host;
+    this.#timer?.cancel();
+    const leftMs = Math.max(0, until - clock.now());
+    this.#timer = clock.setTimer(() => this.#atEnd(until), Math.min(MAX_DURATION_MS, leftMs));
+  }
+
+  /** The machine's clock may have been set since the timer was, and the longest timers are shorter than a fault may be. */
+  #atEnd(until: number): void {
+    if (this.host.clock.now() < until) this.#armEnd(until);
+    else this.#endConfigured('its time is over');
+  }
+
+  #endConfigured(reason: string): void {
+    if (!this.#configured) return;
+    const { host } = this;
+    host.observer.emit('policy.fault', {
+      policy: host.name,
+      state: 'off',
+      what: describeFault(this.#configured.settings),
+      reason,
+    });
+    this.#timer?.cancel();
+    this.#configured = undefined;
+    this.#letGo();
+  }
+
+  /** Attempts that wait for a fault which is lifted go on to the function. */
+  #letGo(): void {
+    for (const end of this.#waiting) end();
+    if (this.#injected.length === 0 && !this.#configured) this.host.onFaultsGone();
+  }
+}
+
+function isSame(a: FaultSettings, b: FaultSettings): boolean {
+  return JSON.stringify(Object.entries(a).toSorted()) === JSON.stringify(Object.entries(b).toSorted());
+}
