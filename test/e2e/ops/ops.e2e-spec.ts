@@ -232,6 +232,15 @@ describe.each(['Express', 'Fastify'] as const)("the operators' endpoints on %s",
       expect(writes).toEqual([]);
     });
 
+    it('listens for a while to nobody from where ten wrong tokens came', async () => {
+      const { get } = await start(platform);
+      for (let i = 0; i < 10; i++)
+        expect((await get('/mesh', { authorization: `Bearer guess-${i}` })).status).toBe(401);
+      const { status, headers, json } = await get('/mesh', read);
+      expect([status, json.code]).toEqual([429, 'MESH_OPS_LOCKED_OUT']);
+      expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+    });
+
     it('takes a token that was changed while it runs', async () => {
       const { get, patch } = await start(platform);
       await patch('/mesh/config?healthWindowMs=0', { ops: { tokens: { read: 'another-read-token' } } });

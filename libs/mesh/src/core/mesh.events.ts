@@ -110,6 +110,8 @@ export interface MeshEventMap {
     readonly path: string;
     readonly status: number;
   };
+  /** So many wrong tokens came from an address that the ops endpoints listen to nobody from there for a while. */
+  'ops.locked-out': { readonly remoteAddress: string };
   /** A raw route threw; the caller got a 500. */
   'http.raw-route-failed': { readonly method: string; readonly path: string; readonly error: unknown };
   /** A message handler of an event failed; nobody waits for its answer, so this is the only trace of it. */

@@ -93,6 +93,11 @@ const LINES: LineMakers = {
     level: status < 400 ? 'info' : 'warn',
     message: `Operator (${who}): ${what}; answered ${status}`,
   }),
+  'ops.locked-out': ({ remoteAddress }) => ({
+    level: 'warn',
+    message: `Too many wrong tokens for the operator endpoints came from ${remoteAddress}`,
+    key: remoteAddress,
+  }),
   'ops.listening': ({ host, port }) => ({ level: 'info', message: `Operator endpoints listen on ${host}:${port}` }),
   'config.changed': ({ generation, source, changes }) => ({
     level: 'info',

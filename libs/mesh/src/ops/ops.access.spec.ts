@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { MeshEvents } from '../core/mesh.events.js';
 import { fixedOptions } from '../core/live-options.js';
 import type { RawRequest } from '../core/raw-route.js';
+import { VirtualClock } from '../testing/virtual-clock.js';
 import { OpsAccess, type OpsGuard } from './ops.access.js';
+import { LOCK_OUT_MS, MAX_WRONG_TOKENS } from './ops.constants.js';
 import { opsSchema } from './ops.options.js';
 
 const READ = 'a-token-for-reading';
@@ -17,8 +20,10 @@ function request(given: Partial<RawRequest> = {}): RawRequest {
   };
 }
 
+const clock = new VirtualClock();
+const events = new MeshEvents();
 const access = (tokens: object = {}, guard?: OpsGuard) =>
-  new OpsAccess(fixedOptions(opsSchema.parse({ tokens })), guard);
+  new OpsAccess(fixedOptions(opsSchema.parse({ tokens })), { clock, events, guard });
 
 describe('OpsAccess', () => {
   describe('without tokens', () => {
@@ -86,6 +91,36 @@ describe('OpsAccess', () => {
     it.each([undefined, '', 'line\nbreak', 'x'.repeat(65)])('refuses a change by the name %j', async (name) => {
       const headers = { authorization: `Bearer ${WRITE}`, 'x-mesh-ops': name };
       await expect(both.admit(request({ headers }), 'write')).rejects.toThrow('X-Mesh-Ops');
+    });
+  });
+
+  describe('that are guessed', () => {
+    const bearer = (token: string, remoteAddress = '10.0.0.7') =>
+      request({ headers: { authorization: `Bearer ${token}` }, remoteAddress });
+
+    it('are not looked at for a while, the right one included, and that is told once', async () => {
+      const lockedOut: string[] = [];
+      events.on('ops.locked-out', ({ remoteAddress }) => lockedOut.push(remoteAddress));
+      const guessed = access({ read: READ });
+      for (let i = 0; i < MAX_WRONG_TOKENS; i++)
+        await expect(guessed.admit(bearer(`guess-${i}`), 'read')).rejects.toMatchObject({
+          code: 'MESH_OPS_UNAUTHORIZED',
+        });
+      await expect(guessed.admit(bearer(READ), 'read')).rejects.toMatchObject({
+        code: 'MESH_OPS_LOCKED_OUT',
+        retryAfterMs: LOCK_OUT_MS,
+      });
+      expect(await guessed.admit(bearer(READ, '10.0.0.8'), 'read')).toBe('read token');
+      await clock.advance(LOCK_OUT_MS);
+      expect(await guessed.admit(bearer(READ), 'read')).toBe('read token');
+      expect(lockedOut).toEqual(['10.0.0.7']);
+    });
+
+    it('count only when they are there: a browser asks without one first', async () => {
+      const guessed = access({ read: READ });
+      for (let i = 0; i < 2 * MAX_WRONG_TOKENS; i++)
+        await expect(guessed.admit(request({ remoteAddress: '10.0.0.7' }), 'read')).rejects.toThrow();
+      expect(await guessed.admit(bearer(READ), 'read')).toBe('read token');
     });
   });
 

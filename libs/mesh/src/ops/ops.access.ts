@@ -1,9 +1,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
+import type { Clock } from '../core/clock.js';
 import type { LiveOptions } from '../core/live-options.js';
+import type { MeshEvents } from '../core/mesh.events.js';
 import type { RawRequest } from '../core/raw-route.js';
-import { OpsForbiddenError, OpsUnauthorizedError } from './ops.errors.js';
+import { OpsForbiddenError, OpsLockedOutError, OpsUnauthorizedError } from './ops.errors.js';
 import type { OpsOptions } from './ops.options.js';
+import { WrongTokens } from './wrong-tokens.js';
 
 export type OpsScope = 'read' | 'write';
 
@@ -18,16 +21,30 @@ const BEARER = /^Bearer +([^\s]+) *$/i;
 /** What an operator calls himself ends up in logs. */
 const SANE_NAME = /^[\w.:@+ -]{1,64}$/;
 
+export interface OpsAccessDeps {
+  readonly clock: Clock;
+  readonly events: MeshEvents;
+  readonly guard?: OpsGuard | undefined;
+}
+
 /** Who may use the operators' endpoints: the guard of the application; else whoever has a token; else, to read, this machine. */
 export class OpsAccess {
-  constructor(
-    private readonly options: LiveOptions<OpsOptions>,
-    private readonly guard?: OpsGuard | undefined,
-  ) {}
+  readonly #options: LiveOptions<OpsOptions>;
+  readonly #guard: OpsGuard | undefined;
+  readonly #events: MeshEvents;
+  readonly #wrongTokens: WrongTokens;
+
+  constructor(options: LiveOptions<OpsOptions>, { clock, events, guard }: OpsAccessDeps) {
+    this.#options = options;
+    this.#guard = guard;
+    this.#events = events;
+    this.#wrongTokens = new WrongTokens(clock);
+  }
 
   /**
    * Resolves with who it is, for the audit.
    * @throws {OpsUnauthorizedError} when a token is needed and it is not there or wrong.
+   * @throws {OpsLockedOutError} while too many wrong ones have come from the same address.
    * @throws {OpsForbiddenError} for everybody else who may not.
    */
   async admit(request: RawRequest, scope: OpsScope): Promise<string> {
@@ -41,18 +58,27 @@ export class OpsAccess {
   }
 
   async #rightOf(request: RawRequest, scope: OpsScope): Promise<string> {
-    if (this.guard) return this.#askGuard(this.guard, request, scope);
-    const { read, write } = this.options.current.tokens;
+    if (this.#guard) return this.#askGuard(this.#guard, request, scope);
+    const { read, write } = this.#options.current.tokens;
     if (read === undefined && write === undefined) return this.#loopback(request, scope);
     const given = BEARER.exec(request.headers.authorization ?? '')?.[1];
     if (given === undefined) throw new OpsUnauthorizedError();
+    // Also for the right one: a guesser would otherwise learn which it is.
+    const lockedOutMs = this.#wrongTokens.lockedOutMs(request.remoteAddress);
+    if (lockedOutMs > 0) throw new OpsLockedOutError(lockedOutMs);
     // Both are compared, whatever the first says, so that time tells nothing.
     const mayWrite = isSame(given, write);
     const mayRead = isSame(given, read);
     if (mayWrite) return 'write token';
-    if (!mayRead) throw new OpsUnauthorizedError();
+    if (!mayRead) this.#refuseToken(request);
     if (scope === 'write') throw new OpsForbiddenError('This token may read only; a change needs the write token.');
     return 'read token';
+  }
+
+  #refuseToken({ remoteAddress }: RawRequest): never {
+    if (this.#wrongTokens.note(remoteAddress))
+      this.#events.emit('ops.locked-out', { remoteAddress: remoteAddress ?? 'unknown' });
+    throw new OpsUnauthorizedError();
   }
 
   #loopback(request: RawRequest, scope: OpsScope): string {

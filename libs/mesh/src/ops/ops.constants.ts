@@ -4,6 +4,13 @@ export const MAX_EVENTS = 500;
 /** How long a request body may be. */
 export const MAX_BODY_BYTES = 256 * 1024;
 
+/** Wrong tokens from one address after which nobody from there is listened to for {@link LOCK_OUT_MS}. */
+export const MAX_WRONG_TOKENS = 10;
+export const LOCK_OUT_MS = 60_000;
+
+/** Of how many addresses wrong tokens are remembered at a time. */
+export const MAX_WATCHED_ADDRESSES = 1_000;
+
 /** How many event streams may be open at a time. */
 export const MAX_STREAMS = 20;
 

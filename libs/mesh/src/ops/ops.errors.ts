@@ -10,6 +10,18 @@ export class OpsUnauthorizedError extends MeshError {
   }
 }
 
+/** Too many wrong tokens came from this address; for a while no token from there is looked at. */
+export class OpsLockedOutError extends MeshError {
+  constructor(retryAfterMs: number) {
+    super('Too many wrong tokens came from this address; none is looked at for now.', {
+      code: 'MESH_OPS_LOCKED_OUT',
+      status: 429,
+      retryable: true,
+      retryAfterMs,
+    });
+  }
+}
+
 /** Known, or local, and still not allowed to do this. */
 export class OpsForbiddenError extends MeshError {
   constructor(reason: string) {

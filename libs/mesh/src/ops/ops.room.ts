@@ -29,7 +29,11 @@ export class OpsRoom {
     const journal = (this.#journal = new EventJournal(events, clock));
     const feed = (this.#feed = new EventFeed(journal, clock));
     const endpoints = opsEndpoints({ control, journal, feed });
-    this.route = opsRoute(options.current.path, { endpoints, access: new OpsAccess(options, guard), events });
+    this.route = opsRoute(options.current.path, {
+      endpoints,
+      access: new OpsAccess(options, { clock, events, guard }),
+      events,
+    });
     // After the journal, so that the last event of each stream says why it ends.
     this.#unsubscribe = events.onAny((name, event) => {
       if (name === 'lifecycle.phase' && isLeaving(event as MeshEventMap['lifecycle.phase'])) feed.close();

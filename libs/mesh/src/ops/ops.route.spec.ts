@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { fixedOptions } from '../core/live-options.js';
 import { MeshEvents } from '../core/mesh.events.js';
 import type { RawRequest, RawRoute } from '../core/raw-route.js';
+import { VirtualClock } from '../testing/virtual-clock.js';
 import { OpsAccess } from './ops.access.js';
 import type { OpsEndpoint } from './ops.endpoints.js';
 import { opsSchema } from './ops.options.js';
@@ -27,7 +28,11 @@ describe('opsRoute', () => {
 
   beforeEach(() => {
     events = new MeshEvents();
-    const access = new OpsAccess(fixedOptions(opsSchema.parse({})), () => true);
+    const access = new OpsAccess(fixedOptions(opsSchema.parse({})), {
+      clock: new VirtualClock(),
+      events,
+      guard: () => true,
+    });
     route = opsRoute('/mesh', { endpoints, access, events });
   });
 
