@@ -2,12 +2,22 @@ import type { SubscribeOptions } from '../../core/broker.port.js';
 import { CapabilityMissingError } from '../broker.errors.js';
 import type { TransportDriver } from './transport-driver.port.js';
 
+/** @throws {CapabilityMissingError} when nothing comes in over the transport as it is configured. */
+export function assertInbound(
+  { name, capabilities }: Pick<TransportDriver, 'name' | 'capabilities'>,
+  what: string,
+): void {
+  if (capabilities.inbound === false)
+    throw new CapabilityMissingError(name, `bring in ${what}`, 'name a place to listen at in broker.server');
+}
+
 /** @throws {CapabilityMissingError} when the subscription asks for more than the transport can do. */
 export function assertCapabilities(
   { name, capabilities }: TransportDriver,
   topic: string,
   { guarantee, group, replay }: SubscribeOptions,
 ): void {
+  assertInbound({ name, capabilities }, `messages for "${topic}"`);
   const refuse = (what: string, instead: string): never => {
     throw new CapabilityMissingError(name, `${what}, which the subscription to "${topic}" asks for`, instead);
   };

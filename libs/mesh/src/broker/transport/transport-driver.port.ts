@@ -14,8 +14,12 @@ export interface TransportCapabilities {
   readonly replay: boolean;
   /** Deadline, correlation, trace and the caller's own headers arrive. */
   readonly headers: boolean;
-  /** A request that nobody serves fails at once instead of by its timeout; `waitFor` needs it. */
+  /** A request that nobody serves fails at once instead of by its timeout. */
   readonly noResponder: boolean;
+  /** It can be asked whether a pattern is served: `waitFor` needs it. @default as `noResponder` */
+  readonly probes?: boolean;
+  /** Handlers and subscriptions get anything at all. @default true */
+  readonly inbound?: boolean;
 }
 
 /** A payload in the form in which the transport carries it. */

@@ -29,7 +29,7 @@ import { assertSubscribeOptions, assertTopic } from '../handler-preparation.js';
 import { patternKey } from '../message-pattern.js';
 import { checked, conforming } from '../payload-schema.js';
 import { waitForPatterns } from '../wait-for.js';
-import { assertCapabilities } from './capabilities.js';
+import { assertCapabilities, assertInbound } from './capabilities.js';
 import { ConnectionState } from './connection-state.js';
 import { IntakeKeeper } from './intake-keeper.js';
 import { PendingRequests } from './pending-requests.js';
@@ -139,6 +139,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
 
   serve(pattern: unknown, handler: RequestHandler, options: ServeOptions = {}): () => void {
     const key = patternKey(pattern);
+    assertInbound(this.#driver, `requests of "${key}"`);
     const { name = handler.name || 'anonymous', schema } = options;
     const bound = schema ? (checked(schema, `The request "${key}"`, handler) as RequestHandler) : handler;
     const slot = this.#server.serve(key, name, bound);
@@ -169,7 +170,8 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   }
 
   override waitFor(patterns: readonly MessagePattern[], options: WaitForOptions = {}): Promise<void> {
-    if (!this.#driver.capabilities.noResponder)
+    const { noResponder, probes = noResponder } = this.#driver.capabilities;
+    if (!probes)
       return Promise.reject(
         new CapabilityMissingError(
           this.#driver.name,
