@@ -97,11 +97,28 @@ describe('the gateway of the demo, when it does not learn what became of a reque
     expect(others.charged).toEqual([id]);
   });
 
-  it('cancels a reservation that may have been made', async () => {
+  it('leaves a reservation that may have been made to inventory, which puts it back without an order', async () => {
     others.reserveFails = new HttpException('inventory broke down', 500);
     expect((await order()).status).toBe(500);
-    await vi.waitFor(() => expect(others.cancelled).toEqual(others.reserved));
+    await nothingMore();
+    expect(others.reserved).toHaveLength(1);
     expect(others.charged).toEqual([]);
+    expect((await fetch(`${await app.getUrl()}/orders/${others.reserved[0]!}`)).status).toBe(404);
+  });
+
+  it('places and charges an order once that its customer places again under the same key', async () => {
+    const again = async () => {
+      const response = await fetch(`${await app.getUrl()}/orders`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'idempotency-key': 'mine' },
+        body: JSON.stringify({ productId: 'kettle', quantity: 2 }),
+      });
+      return (await response.json()) as Record<string, unknown>;
+    };
+    const first = await again();
+    expect(first).toMatchObject({ id: 'mine', status: 'paid' });
+    expect(await again()).toEqual(first);
+    expect(others.charged).toEqual(['mine']);
   });
 
   it('has nothing to cancel when the reservation is refused', async () => {

@@ -1,8 +1,13 @@
-/** What the gateway publishes about orders. An order that was placed ends as paid or cancelled, never as both. */
+/**
+ * What is published about orders. The first three are the log of orders, from which whoever needs an order builds it. An
+ * order that was placed ends as paid or cancelled, never as both.
+ */
 export const orders = {
   placed: 'order.placed',
   paid: 'order.paid',
   cancelled: 'order.cancelled',
+  /** The payment can't be made now and will be tried again: news for whoever waits, nothing to remember. */
+  paymentPutOff: 'order.payment-put-off',
 } as const;
 
 export interface OrderPlaced {
@@ -17,7 +22,11 @@ export interface OrderPaid {
   readonly paymentId: string;
 }
 
-/** There will be no such order. It may never have been placed: a reservation whose outcome is unknown ends with this too. */
+/** Its payment was refused. */
 export interface OrderCancelled {
+  readonly orderId: string;
+}
+
+export interface PaymentPutOff {
   readonly orderId: string;
 }

@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import {
   Body,
   Controller,
   Get,
+  Headers,
+  HttpException,
   HttpStatus,
   NotFoundException,
   Param,
@@ -11,7 +14,7 @@ import {
   UsePipes,
 } from '@nestjs/common';
 import { z } from 'zod';
-import type { Order } from './orders.repository.js';
+import type { Order } from './order-book.js';
 import { OrdersService, type NewOrder } from './orders.service.js';
 
 const newOrderSchema = z.strictObject({ productId: z.string().min(1), quantity: z.int().min(1).max(100) });
@@ -26,13 +29,19 @@ interface StatusSetter {
 export class OrdersController {
   constructor(private readonly orders: OrdersService) {}
 
-  /** 201 when it is paid for, 202 when the payment has to wait. */
+  /**
+   * 201 when it is paid for, 202 when the payment has to wait. A customer who names the order and gets an error, or nothing,
+   * can place it again without ordering twice.
+   */
   @Post()
   async place(
     @Body({ schema: newOrderSchema }) body: NewOrder,
+    @Headers('idempotency-key') id: string = randomUUID(),
     @Res({ passthrough: true }) response: StatusSetter,
   ): Promise<Order> {
-    const order = await this.orders.place(body);
+    const order = await this.orders.place(id, body);
+    if (order.status === 'cancelled')
+      throw new HttpException(`The payment of ${id} was refused.`, HttpStatus.PAYMENT_REQUIRED);
     response.status(order.status === 'paid' ? HttpStatus.CREATED : HttpStatus.ACCEPTED);
     return order;
   }

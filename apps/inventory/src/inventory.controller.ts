@@ -1,6 +1,6 @@
 import { Controller } from '@nestjs/common';
 import { MessagePattern, Payload } from '@nestjs/microservices';
-import { Subscribe } from 'nestjs-mesh';
+import { Subscribe, type SubscribeOptions } from 'nestjs-mesh';
 import {
   inventory,
   type Product,
@@ -8,8 +8,11 @@ import {
   type ReserveStock,
   type StockCount,
 } from '../../contracts/src/inventory.contract.js';
-import { type OrderCancelled, type OrderPaid, orders } from '../../contracts/src/orders.contract.js';
+import { type OrderCancelled, type OrderPaid, type OrderPlaced, orders } from '../../contracts/src/orders.contract.js';
 import { StockService } from './stock.service.js';
+
+/** Every order there has been, at each start: the shelves are counted from the log. */
+const FROM_THE_LOG: SubscribeOptions = { group: false, guarantee: 'atLeastOnce', replay: true };
 
 /** Inventory's side of the broker: requests in Nest's own decorators, events with the guarantee that stock needs. */
 @Controller()
@@ -36,12 +39,17 @@ export class InventoryController {
     return this.stock.count();
   }
 
-  @Subscribe(orders.paid, { guarantee: 'atLeastOnce' })
+  @Subscribe(orders.placed, FROM_THE_LOG)
+  onPlaced({ orderId, productId, quantity }: OrderPlaced): void {
+    this.stock.take({ orderId, productId, quantity });
+  }
+
+  @Subscribe(orders.paid, FROM_THE_LOG)
   onPaid({ orderId }: OrderPaid): void {
     this.stock.sell(orderId);
   }
 
-  @Subscribe(orders.cancelled, { guarantee: 'atLeastOnce' })
+  @Subscribe(orders.cancelled, FROM_THE_LOG)
   onCancelled({ orderId }: OrderCancelled): void {
     this.stock.release(orderId);
   }

@@ -11,11 +11,14 @@ import { ProviderStub } from './provider.stub.js';
 
 @Controller()
 export class PaymentsController {
+  /** A provider elsewhere takes the place of the stand-in. */
+  readonly #providerUrl = process.env['PROVIDER_URL'];
+
   constructor(private readonly provider: ProviderStub) {}
 
   @MessagePattern(payments.charge)
   async charge(@Payload() charge: Charge): Promise<Receipt> {
-    const response = await fetch(`${this.provider.url}/charges`, {
+    const response = await fetch(`${this.#providerUrl ?? this.provider.url}/charges`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'idempotency-key': charge.orderId },
       body: JSON.stringify(charge),
