@@ -309,6 +309,21 @@ describe('CircuitBreakerManager', () => {
       expect(breaker.snapshot()).toMatchObject({ state: 'closed', calls: 0 });
     });
 
+    it('trips open for its open time, whoever held it', async () => {
+      fixture = new ResilienceFixture({ policies: { p: { circuitBreaker: { ...few, openMs: 1_000 } } } });
+      const breaker = fixture.manager.breaker('p');
+      breaker.disable({ reason: 'test' });
+      breaker.trip('game day');
+      expect(fixture.eventsOf('breaker.transition').at(-1)).toMatchObject({ to: 'open', reason: 'game day' });
+      await expect(fixture.manager.policy('p').execute(async () => 1)).rejects.toMatchObject({
+        code: 'MESH_CIRCUIT_OPEN',
+        retryAfterMs: 1_000,
+      });
+      expect(breaker.snapshot()).not.toHaveProperty('held');
+      await fixture.clock.advance(1_000);
+      expect(breaker.state).toBe('half-open');
+    });
+
     it('opens for longer each time, and for the first time again after a window of health', async () => {
       const circuitBreaker = {
         ...few,

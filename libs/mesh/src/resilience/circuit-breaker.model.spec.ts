@@ -79,6 +79,11 @@ class Reference {
     if (this.state === 'isolated' || this.state === 'disabled') this.#close(now);
   }
 
+  trip(now: number): void {
+    this.look(now);
+    if (this.state !== 'open') this.#open(now);
+  }
+
   reset(now: number): void {
     this.#openings = 0;
     if (this.state === 'closed') this.#calls = [];
@@ -140,7 +145,7 @@ const step = fc.oneof(
       ttlMs: fc.option(fc.integer({ min: 1, max: 500 }), { nil: undefined }),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('release' as const, 'reset' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('release' as const, 'reset' as const, 'trip' as const) }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -212,6 +217,9 @@ describe('CircuitBreaker, against a model', () => {
           } else if (action.do === 'reset') {
             breaker.reset();
             model.reset(now);
+          } else if (action.do === 'trip') {
+            breaker.trip('test');
+            model.trip(now);
           } else {
             const { do: _, ...changed } = action;
             model.settings = { ...model.settings, ...changed };

@@ -49,6 +49,8 @@ export interface BreakerControl {
   isolate(options: HoldOptions): Disposable;
   /** Lets every call pass, still counted, until released, or for `ttlMs`. Disposing the result releases it. */
   disable(options: HoldOptions): Disposable;
+  /** Opens it as failures would, for its open time; then it lets probes through. Ends {@link isolate} and {@link disable}. */
+  trip(reason: string): void;
   /** Ends {@link isolate} or {@link disable}: closed, with an empty window. */
   release(): void;
   /** Closed with an empty window, whatever it was. */
@@ -203,6 +205,14 @@ export class CircuitBreaker implements BreakerControl {
 
   disable(options: HoldOptions): Disposable {
     return this.#holdAs('disabled', options);
+  }
+
+  trip(reason: string): void {
+    const now = this.host.clock.monotonic();
+    this.#refresh(now);
+    if (this.#state === 'open') return;
+    if (this.#past) this.#past.hold = undefined;
+    this.#open(now, reason);
   }
 
   release(): void {

@@ -29,6 +29,10 @@ export class OperatedBreaker implements BreakerControl {
     return this.#hold('disable', options);
   }
 
+  trip(reason: string): void {
+    this.#releasing(() => this.breaker.trip(reason));
+  }
+
   release(): void {
     this.#releasing(() => this.breaker.release());
   }
