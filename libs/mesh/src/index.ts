@@ -104,6 +104,7 @@ export { LogSink } from './logging/log-sink.js';
 export type { OpsGuard, OpsScope } from './ops/ops.access.js';
 
 export type { LeafChange } from './config/config.diff.js';
+export { ConfigInput } from './config/config.input.js';
 export {
   type ConfigProblem,
   ConfigRefusedError,

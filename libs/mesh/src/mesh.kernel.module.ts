@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { ConfigurableModuleBuilder, Module } from '@nestjs/common';
+import { ConfigInput } from './config/config.input.js';
 import { loadConfig } from './config/config.loader.js';
 import { ConfigStore } from './config/config.store.js';
 import { CallContexts } from './core/call-context.js';
@@ -29,10 +30,25 @@ export type KernelAsyncOptions = typeof ASYNC_OPTIONS_TYPE;
 const kernel = [
   {
     provide: ConfigStore,
-    inject: [MESH_OPTIONS, MeshEvents, Clock],
-    useFactory: (value: unknown, events: MeshEvents, clock: Clock): Promise<ConfigStore<MeshConfig>> =>
-      loadConfig({ schema: meshSchema, value, env: process.env, misplaced: misplacedOptions, events, clock }),
+    inject: [MESH_OPTIONS, ConfigInput, MeshEvents, Clock],
+    useFactory: (
+      given: unknown,
+      input: ConfigInput,
+      events: MeshEvents,
+      clock: Clock,
+    ): Promise<ConfigStore<MeshConfig>> => {
+      const value = input.options(given);
+      return loadConfig({
+        schema: meshSchema,
+        value,
+        env: input.environment,
+        misplaced: misplacedOptions,
+        events,
+        clock,
+      });
+    },
   },
+  ConfigInput,
   { provide: Clock, useClass: SystemClock },
   { provide: Ids, useClass: SystemIds },
   { provide: MeshEvents, useFactory: () => new MeshEvents() },
