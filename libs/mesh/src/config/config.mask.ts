@@ -1,10 +1,8 @@
+import { MASK, maskText } from '../core/secrets.js';
 import { childrenOf, metaOf, soundsSecret, type ConfigSchema } from './config.schema.js';
 import { isTree } from './config.tree.js';
 
-const MASK = '***';
 const MAX_LENGTH = 80;
-const URL_CREDENTIALS = /(\b[a-z][a-z0-9+.-]*:\/\/)\S*@/gi;
-const URL_SECRET = /([?&][^=&\s]*(?:password|secret|token|key)[^=&\s]*=)[^&\s]+/gi;
 
 /**
  * The value as it may be shown: options marked `secret`, text under keys that sound like a secret, and credentials in
@@ -39,10 +37,6 @@ function named(value: unknown): unknown {
 export function shown(value: unknown): string {
   const text = literal(value);
   return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH - 1)}…` : text;
-}
-
-export function maskText(text: string): string {
-  return text.replace(URL_CREDENTIALS, `$1${MASK}@`).replace(URL_SECRET, `$1${MASK}`);
 }
 
 function literal(value: unknown): string {

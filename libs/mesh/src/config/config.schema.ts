@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isSecretName } from '../core/secrets.js';
 import type { ConfigPath } from './config.path.js';
 
 /** Any zod schema. */
@@ -114,15 +115,12 @@ export function isStructured(schema: ConfigSchema): boolean {
     .some((def) => def.type === 'object' || def.type === 'record');
 }
 
-const SECRET_NAME =
-  /(?:password|passwd|passphrase|secret|token|credential|api[-_]?key|private[-_]?key|authorization)s?$/i;
-
 /**
  * Whether a key gives its value away as a secret although no schema says so: it sounds like one, and text or anything
  * may stand there. A number of tokens is none.
  */
 export function soundsSecret(key: string | number, schemas: readonly ConfigSchema[]): boolean {
-  if (!SECRET_NAME.test(String(key))) return false;
+  if (!isSecretName(String(key))) return false;
   const types = schemas.flatMap(branchesOf).map((branch) => defOf(branch).type);
   return types.length === 0 || types.some((type) => type === 'string' || type === 'unknown' || type === 'any');
 }

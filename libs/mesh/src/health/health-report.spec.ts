@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { failureReport, maskText, toReport } from './health-report.js';
+import { failureReport, toReport } from './health-report.js';
 
 const SECRET = 'pl4nted-s3cret';
 
@@ -109,16 +109,5 @@ describe('failureReport', () => {
     ],
   ])('reads whatever is thrown', (thrown) => {
     expect(failureReport(thrown)).toMatchObject({ status: 'down', reason: expect.any(String) });
-  });
-});
-
-describe('maskText', () => {
-  it('stays fast for long hostile text', () => {
-    const started = performance.now();
-    maskText('a'.repeat(1_000_000));
-    maskText('password='.repeat(100_000));
-    maskText('x://'.repeat(100_000));
-    maskText(`${'token'.repeat(100_000)}`);
-    expect(performance.now() - started).toBeLessThan(200);
   });
 });

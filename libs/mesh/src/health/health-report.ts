@@ -1,23 +1,11 @@
 import type { HealthReport, HealthStatus } from '../core/health.port.js';
+import { isSecret, MASK, maskText } from '../core/secrets.js';
 
 const MAX_TEXT = 300;
 /** How much of a text is looked at: more than is shown, so that a secret at the cut is still recognised. */
 const MAX_SCANNED = 4_000;
 const MAX_DEPTH = 4;
 const MAX_KEYS = 50;
-const MASK = '***';
-
-const SECRET_KEY =
-  /pass$|passw|passphrase|pwd|secret|token|credential|authorization|cookie|(api|access|private|signing)[-_]?key/i;
-const SECRET_TEXT: readonly (readonly [RegExp, string])[] = [
-  // Up to the last "@": a password may hold one, and a slash.
-  [/\b([a-z][a-z\d+.-]{0,30}:\/\/)\S*@/gi, `$1${MASK}@`],
-  [/\b(bearer|basic)\s+[\w+/.=~-]{6,}/gi, `$1 ${MASK}`],
-  [
-    /([\w-]{0,40}(?:password|passwd|pwd|secret|token|(?:api|access)[-_]?key|authorization)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&"'}]+)/gi,
-    `$1${MASK}`,
-  ],
-];
 
 /** Reads what a check returned. Whatever it is, the answer is a report that can be shown and written as JSON. */
 export function toReport(value: unknown): HealthReport {
@@ -28,11 +16,11 @@ export function toReport(value: unknown): HealthReport {
       if (isStatus(status)) {
         return {
           status,
-          ...(reason !== undefined && reason !== '' && { reason: maskText(text(reason)) }),
+          ...(reason !== undefined && reason !== '' && { reason: shortText(text(reason)) }),
           ...(typeof details === 'object' && details !== null && { details: maskDetails(details) }),
         };
       }
-      return down(`The check returned the status ${maskText(text(status))}, which is not up, degraded or down.`);
+      return down(`The check returned the status ${shortText(text(status))}, which is not up, degraded or down.`);
     }
   } catch (error) {
     return failureReport(error);
@@ -42,13 +30,12 @@ export function toReport(value: unknown): HealthReport {
 
 /** The report of a check that threw: the error's code or name and its message, without credentials. */
 export function failureReport(error: unknown): HealthReport {
-  return down(maskText(describeError(error)));
+  return down(shortText(describeError(error)));
 }
 
 /** Masks what looks like a credential and limits the length. */
-export function maskText(value: string): string {
-  let masked = value.slice(0, MAX_SCANNED);
-  for (const [pattern, replacement] of SECRET_TEXT) masked = masked.replace(pattern, replacement);
+export function shortText(value: string): string {
+  const masked = maskText(value.slice(0, MAX_SCANNED));
   return masked.length > MAX_TEXT ? `${masked.slice(0, MAX_TEXT)}…` : masked;
 }
 
@@ -95,7 +82,7 @@ function maskDetails(details: object): Record<string, unknown> {
 function copy(value: unknown, depth: number, above: Set<object>): unknown {
   switch (typeof value) {
     case 'string':
-      return maskText(value);
+      return shortText(value);
     case 'number':
       return Number.isFinite(value) ? value : String(value);
     case 'boolean':
@@ -109,7 +96,7 @@ function copy(value: unknown, depth: number, above: Set<object>): unknown {
   }
   if (value === null) return null;
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString();
-  if (value instanceof Error) return maskText(describeError(value));
+  if (value instanceof Error) return shortText(describeError(value));
   if (above.has(value)) return '[circular]';
   if (depth >= MAX_DEPTH) return '[…]';
   above.add(value);
@@ -126,7 +113,7 @@ function copyFields(value: object, depth: number, above: Set<object>): Record<st
     if (key === '__proto__') continue;
     try {
       const field = (value as Record<string, unknown>)[key];
-      const masked = field !== undefined && SECRET_KEY.test(key) ? MASK : copy(field, depth + 1, above);
+      const masked = isSecret(key, field) ? MASK : copy(field, depth + 1, above);
       if (masked !== undefined) fields[key] = masked;
     } catch {
       fields[key] = '[unreadable]';

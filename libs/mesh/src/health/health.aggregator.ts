@@ -27,7 +27,7 @@ import { HealthMetrics } from './health.metrics.js';
 import { HealthMonitor, type CheckSettings } from './health.monitor.js';
 import { APPLICATION, assertContributor, membersOf, type Member } from './health-members.js';
 import type { HealthOptions } from './health.options.js';
-import { maskText, toReport } from './health-report.js';
+import { shortText, toReport } from './health-report.js';
 import { HealthSources } from './health.sources.js';
 
 const BUILT_IN_GROUPS: readonly HealthGroup[] = ['live', 'ready', 'startup'];
@@ -153,7 +153,7 @@ export class HealthAggregator {
 
   /** Takes the service out of rotation until {@link setReady}: the application's own decision, whatever the checks say. */
   setUnready(reason: string): void {
-    this.#application.setUnready(maskText(reason));
+    this.#application.setUnready(shortText(reason));
   }
 
   setReady(): void {
@@ -162,7 +162,7 @@ export class HealthAggregator {
 
   /** Says that only a restart helps: `live` is down from now on. */
   setBroken(reason: string): void {
-    this.#application.setBroken(maskText(reason));
+    this.#application.setBroken(shortText(reason));
   }
 
   /** Follows the mesh's life: ready only between `ready` and `draining`, started from the first `ready` on. */

@@ -6,5 +6,3 @@ export const MAX_WATCHED_EVENTS = 1_000;
 
 /** How long the last lines may take to leave the process, in milliseconds. */
 export const DEFAULT_FLUSH_TIMEOUT_MS = 500;
-
-export const REDACTED = '[redacted]';

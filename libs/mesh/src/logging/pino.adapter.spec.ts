@@ -213,7 +213,7 @@ describe('meshLoggerModule', () => {
         name: 'host',
         service: 'shop',
         correlationId: 'c-1',
-        password: '[redacted]',
+        password: '***',
       });
       expect(hostOut.of('from PinoLogger')).toHaveLength(1);
       await app.get(LogSink).flush(50);
@@ -236,7 +236,7 @@ describe('meshLoggerModule', () => {
       traceId: expect.any(String),
       spanId: expect.any(String),
       event: 'x',
-      token: '[redacted]',
+      token: '***',
       msg: 'hello',
     });
     expect(out.lines).toEqual([]);

@@ -7,12 +7,13 @@ describe('Redaction', () => {
   it.each(['password', 'Password', 'API-Key', 'api_key', 'x-api-key', 'Set-Cookie', 'refreshToken', 'cardNumber'])(
     'replaces the value of %s',
     (name) => {
-      expect(redaction.fields({ [name]: 'planted', kept: 1 })).toEqual({ [name]: '[redacted]', kept: 1 });
+      expect(redaction.fields({ [name]: 'planted', kept: 1 })).toEqual({ [name]: '***', kept: 1 });
     },
   );
 
-  it.each(['tokens', 'passwordChangedAt', 'cookiesAccepted', 'secretary'])('keeps the value of %s', (name) => {
-    expect(redaction.fields({ [name]: 'kept' })).toEqual({ [name]: 'kept' });
+  it('keeps what only sounds alike', () => {
+    const fields = { tokens: 512, passwordChangedAt: 'monday', cookiesAccepted: 'all', secretary: 'bob', token: null };
+    expect(redaction.fields(fields)).toBe(fields);
   });
 
   it('looks into objects, arrays and errors', () => {
@@ -28,7 +29,7 @@ describe('Redaction', () => {
     const document = { toJSON: () => ({ id: 1, password: 'planted' }) };
     const plain = { toJSON: () => 'text', token: 'not written' };
     const safe = redaction.fields({ document, plain });
-    expect(JSON.stringify(safe)).toBe('{"document":{"id":1,"password":"[redacted]"},"plain":"text"}');
+    expect(JSON.stringify(safe)).toBe('{"document":{"id":1,"password":"***"},"plain":"text"}');
   });
 
   it('survives values that throw when they are read', () => {
@@ -54,16 +55,15 @@ describe('Redaction', () => {
     expect(JSON.stringify(redaction.fields({ cycle, deep }))).not.toContain('planted');
   });
 
-  it.each([
-    ['redis://app:planted@cache:6379/0', 'redis://[redacted]@cache:6379/0'],
-    ['amqp://app:pl@nted@mq', 'amqp://[redacted]@mq'],
-    ['postgres://app:pla/nted@db/orders', 'postgres://[redacted]@db/orders'],
-    ['https://planted@host/a and http://b:planted@c', 'https://[redacted]@host/a and http://[redacted]@c'],
-    ['http://host:8080/path?mail=a@b', 'http://host:8080/path?mail=a@b'],
-    ['https://host/@scope/name', 'https://host/@scope/name'],
-    ['"url":"http://host","to":"ops@example.org"', '"url":"http://host","to":"ops@example.org"'],
-  ])('takes the credentials out of %s', (line, safe) => {
-    expect(redaction.text(line)).toBe(safe);
+  it('takes credentials out of the whole line, and leaves it JSON', () => {
+    const line = JSON.stringify({
+      msg: 'GET https://app:planted@host/x?token=planted sent Bearer plant3d',
+      url: 'redis://:planted@a',
+    });
+    expect(JSON.parse(redaction.text(line))).toEqual({
+      msg: 'GET https://***@host/x?token=*** sent Bearer ***',
+      url: 'redis://***@a',
+    });
   });
 
   it('does not confuse a value that logs while it is read with a cycle', () => {

@@ -1,28 +1,20 @@
-import { REDACTED } from './logging.constants.js';
-
-/** Names whose values are never written, without case, `-` and `_`. */
-const SECRET_NAMES: readonly string[] = (
-  'password passwd pwd passphrase secret clientsecret secretkey token accesstoken refreshtoken idtoken ' +
-  'apikey xapikey privatekey credentials authorization proxyauthorization cookie setcookie'
-).split(' ');
+import { couldBeSecret, isSecretName, MASK, maskCredentials, plainName } from '../core/secrets.js';
 
 const MAX_DEPTH = 8;
-/** Up to the last `@` before the path; or, as people do not encode a "/" in a password, from a ":" that begins no port. */
-const URL_CREDENTIALS = /([a-z][a-z\d+.-]*:\/\/)(?:[^\s"/?#]+@|[^\s"/?#:@]*:(?!\d+[/?#])[^\s"]*@)/gi;
 
 /**
  * Replaces secrets in what is about to be written: values whose name says so, at any depth, and the credentials of URLs.
  * A value without secrets is returned as it is, not copied.
  */
 export class Redaction {
-  readonly #names: ReadonlySet<string>;
+  readonly #further: ReadonlySet<string>;
   /** What was decided about a name: names repeat on every line. Bounded, because they may come from users' data. */
   readonly #verdicts = new Map<string, boolean>();
   /** The objects that the walk is in, outermost first: kept, so that a line without nested objects allocates nothing. */
   readonly #above: object[] = [];
 
   constructor(further: readonly string[] = []) {
-    this.#names = new Set([...SECRET_NAMES, ...further.map(plainName)]);
+    this.#further = new Set(further.map(plainName));
   }
 
   /** Never throws, whatever getters do. */
@@ -38,9 +30,9 @@ export class Redaction {
     }
   }
 
-  /** The line without credentials in URLs (`redis://user:secret@host`), wherever they stand. */
+  /** The line without credentials in URLs and headers, wherever they stand. */
   text(line: string): string {
-    return line.includes('://') ? line.replace(URL_CREDENTIALS, `$1${REDACTED}@`) : line;
+    return maskCredentials(line);
   }
 
   #walk(value: object): object {
@@ -51,7 +43,7 @@ export class Redaction {
     let copy: Record<string, unknown> | undefined;
     for (const key of Object.keys(value)) {
       const inner = (value as Record<string, unknown>)[key];
-      const safe = this.#isSecret(key, inner) ? REDACTED : this.#inner(inner);
+      const safe = this.#isSecret(key, inner) ? MASK : this.#inner(inner);
       if (safe === inner) continue;
       copy ??= copyOf(value);
       copy[key] = safe;
@@ -99,10 +91,10 @@ export class Redaction {
   }
 
   #isSecret(name: string, value: unknown): boolean {
-    if (value === undefined || value === null || typeof value === 'boolean') return false;
+    if (!couldBeSecret(name, value)) return false;
     let verdict = this.#verdicts.get(name);
     if (verdict === undefined) {
-      verdict = this.#names.has(plainName(name));
+      verdict = isSecretName(name) || this.#further.has(plainName(name));
       if (this.#verdicts.size < 1_000) this.#verdicts.set(name, verdict);
     }
     return verdict;
@@ -115,10 +107,6 @@ interface HasToJson {
 
 function hasToJson(value: object): value is HasToJson {
   return typeof (value as Partial<HasToJson>).toJSON === 'function';
-}
-
-function plainName(name: string): string {
-  return name.replaceAll(/[-_]/g, '').toLowerCase();
 }
 
 /** What makes an error one - message, stack, cause - is not enumerable and must survive the copy. */

@@ -1,5 +1,4 @@
-import { maskText } from '../config/config.mask.js';
-import { soundsSecret } from '../config/config.schema.js';
+import { isSecret, MASK, maskText } from '../core/secrets.js';
 
 const MAX_DEPTH = 8;
 const MAX_ITEMS = 5_000;
@@ -39,7 +38,10 @@ function safeObject(value: object, depth: number): unknown {
   return Object.fromEntries(
     Object.keys(value)
       .slice(0, MAX_ITEMS)
-      .map((key) => [key, isSecret(key) ? '***' : safe(read(value, key), depth + 1)]),
+      .map((key) => {
+        const inner = read(value, key);
+        return [key, isSecret(key, inner) ? MASK : safe(inner, depth + 1)];
+      }),
   );
 }
 
@@ -50,11 +52,6 @@ function safeError(error: Error): object {
     ...(typeof code === 'string' && { code }),
     message: maskText(String(error.message)),
   };
-}
-
-/** A name alone decides: there is no schema that would know better. */
-function isSecret(key: string): boolean {
-  return soundsSecret(key, []);
 }
 
 function read(value: object, key: string): unknown {
