@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { natsOptions } from './nats/nats.options.js';
+import { nestTransportOptions } from './nest-transport/nest-transport.options.js';
 import { rabbitMqOptions } from './rabbitmq/rabbitmq.options.js';
 
 const whole = (min: number, max: number) => z.number().int().min(min).max(max);
@@ -91,6 +92,7 @@ export const brokerOptionsSchema = z.discriminatedUnion('transport', [
   }),
   z.strictObject({ transport: z.literal('nats'), ...natsOptions, ...remote }),
   z.strictObject({ transport: z.literal('rabbitmq'), ...rabbitMqOptions, ...remote }),
+  z.strictObject({ transport: z.literal('nest'), ...nestTransportOptions, ...remote }),
 ]);
 
 export type BrokerOptions = z.infer<typeof brokerOptionsSchema>;
@@ -104,3 +106,5 @@ export type RemoteBrokerOptions = SharedBrokerOptions & z.infer<z.ZodObject<type
 export type NatsBrokerOptions = Extract<BrokerOptions, { transport: 'nats' }>;
 
 export type RabbitMqBrokerOptions = Extract<BrokerOptions, { transport: 'rabbitmq' }>;
+
+export type NestBrokerOptions = Extract<BrokerOptions, { transport: 'nest' }>;

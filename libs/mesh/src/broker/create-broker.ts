@@ -1,11 +1,12 @@
 import type { LiveOptions } from '../core/live-options.js';
 import type { BrokerCollaborators } from './broker-collaborators.js';
-import type { BrokerOptions, NatsBrokerOptions, RabbitMqBrokerOptions } from './broker.options.js';
+import type { BrokerOptions, NatsBrokerOptions, NestBrokerOptions, RabbitMqBrokerOptions } from './broker.options.js';
 import type { DedupeStore } from './dedupe/dedupe.store.js';
 import { MemoryDedupeStore } from './dedupe/memory-dedupe.store.js';
 import { RedisDedupeStore } from './dedupe/redis-dedupe.adapter.js';
 import { InProcessBroker } from './in-process.broker.js';
 import { NatsDriver } from './nats/nats.adapter.js';
+import { NestDriver } from './nest-transport/nest.driver.js';
 import { RabbitMqDriver } from './rabbitmq/rabbitmq.adapter.js';
 import { TransportBroker } from './transport/transport.broker.js';
 
@@ -27,6 +28,10 @@ export function createBroker(
     case 'rabbitmq': {
       const rabbitMq = options as LiveOptions<RabbitMqBrokerOptions>;
       return new TransportBroker(rabbitMq, new RabbitMqDriver(rabbitMq.current, parts), parts);
+    }
+    case 'nest': {
+      const nest = options as LiveOptions<NestBrokerOptions>;
+      return new TransportBroker(nest, new NestDriver(nest.current, parts), parts);
     }
   }
 }

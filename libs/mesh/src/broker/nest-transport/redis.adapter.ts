@@ -1,0 +1,50 @@
+import type { Redis } from 'ioredis';
+import type { TransportCapabilities } from '../transport/transport-driver.port.js';
+import { NestTransport, type NestListener, type NestProxy } from './nest-transport.js';
+import { ReplyChannels } from './reply-channels.js';
+
+/** Nest gives up for ever at the first disconnect, and the client after twenty attempts, unless told otherwise. */
+const FOR_EVER = { retryAttempts: Number.MAX_SAFE_INTEGER, retryDelay: 500, maxRetriesPerRequest: null };
+
+/** Redis' publish and subscribe: every instance gets every message, requests too. */
+export class RedisTransport extends NestTransport {
+  override readonly name = 'redis';
+  override readonly capabilities: TransportCapabilities = {
+    confirmed: false,
+    durable: false,
+    groups: false,
+    broadcast: true,
+    headers: true,
+    noResponder: false,
+    replay: false,
+  };
+  protected override readonly packages = ['ioredis'];
+  readonly #replies = new ReplyChannels(
+    (pattern) => `${pattern}.reply`,
+    async (client, channel) => void (await client.unwrap<[pub: Redis, sub: Redis]>()[1].subscribe(channel)),
+  );
+
+  override createClient(): NestProxy {
+    return new this.nest.ClientRedis({ ...FOR_EVER, ...this.client });
+  }
+
+  override createServer(): NestListener {
+    return new this.nest.ServerRedis({ ...FOR_EVER, ...this.server });
+  }
+
+  override beforeRequest(client: NestProxy, pattern: string): Promise<void> | undefined {
+    return this.#replies.ensure(client, pattern);
+  }
+
+  override async openChannel(server: NestListener, channel: string): Promise<void> {
+    await subscriber(server).subscribe(channel);
+  }
+
+  override async closeChannel(server: NestListener, channel: string): Promise<void> {
+    await subscriber(server).unsubscribe(channel);
+  }
+}
+
+function subscriber(server: NestListener): Redis {
+  return server.unwrap<[pub: Redis, sub: Redis]>()[1];
+}

@@ -1,0 +1,78 @@
+import type { BaseRpcContext, RmqContext } from '@nestjs/microservices';
+import type { ChannelWrapper } from 'amqp-connection-manager';
+import { MeshConfigError } from '../../core/mesh.errors.js';
+import { HEADER, type Headers } from '../transport/message-headers.js';
+import type { TransportCapabilities } from '../transport/transport-driver.port.js';
+import {
+  type NestListener,
+  type NestOptions,
+  type NestPacket,
+  type NestProxy,
+  NestTransport,
+  type NestTransportParts,
+  stringsOf,
+} from './nest-transport.js';
+
+/** Small messages otherwise wait for the acknowledgement of those before them, and a lost connection for five seconds. */
+const SOCKET = { reconnectTimeInSeconds: 1, heartbeatIntervalInSeconds: 5, connectionOptions: { noDelay: true } };
+
+/** RabbitMQ with one queue a service, which the publisher names. Instances of a service share that queue. */
+export class RmqTransport extends NestTransport {
+  override readonly name = 'rmq';
+  override readonly capabilities: TransportCapabilities = {
+    confirmed: false,
+    durable: false,
+    groups: false,
+    broadcast: false,
+    headers: true,
+    noResponder: false,
+    replay: false,
+  };
+  override readonly address = 'queue';
+  protected override readonly packages = ['amqplib', 'amqp-connection-manager'];
+  readonly #consumerTag: string;
+
+  /** @throws {MeshConfigError} for what only the mesh's own transport can do. */
+  constructor(parts: NestTransportParts) {
+    super(parts);
+    const { name, instance } = parts.service;
+    this.#consumerTag = `${name}/${instance}`;
+    const { noAck, wildcards } = parts.server;
+    if (noAck === false) refuse('noAck: false', 'nothing here acknowledges a message after its handler');
+    if (wildcards === true) refuse('wildcards', 'Nest binds its queue once, before the handlers are known');
+  }
+
+  override createClient(): NestProxy {
+    return new this.nest.ClientRMQ(withSocketOptions(this.client));
+  }
+
+  override createServer(): NestListener {
+    return new this.nest.ServerRMQ({ ...withSocketOptions(this.server), consumerTag: this.#consumerTag });
+  }
+
+  override packet(pattern: string, data: unknown, headers: Headers): NestPacket {
+    // Nobody waits for a request any longer; a queue without consumers drops it then.
+    const expiration = headers[HEADER.timeoutMs];
+    const options = { headers: { ...headers }, ...(expiration !== undefined && { expiration }) };
+    return { pattern, data: new this.nest.RmqRecord(data, options) };
+  }
+
+  override headersOf(context: BaseRpcContext): Headers {
+    const { properties } = (context as RmqContext).getMessage() as { readonly properties: { headers?: unknown } };
+    return stringsOf(properties.headers);
+  }
+
+  /** By the setup of the channel, which runs after each reconnect as well. */
+  override async pause(server: NestListener): Promise<void> {
+    const { channel } = server as unknown as { readonly channel: ChannelWrapper | null };
+    await channel?.addSetup((raw: { cancel(tag: string): Promise<unknown> }) => raw.cancel(this.#consumerTag));
+  }
+}
+
+function withSocketOptions(options: NestOptions): NestOptions {
+  return { ...options, socketOptions: { ...SOCKET, ...(options['socketOptions'] as object | undefined) } };
+}
+
+function refuse(option: string, why: string): never {
+  throw new MeshConfigError(`broker.server.${option} can't be had via "rmq": ${why}; use the transport "rabbitmq".`);
+}
