@@ -41,7 +41,10 @@ describe.each(['Express', 'Fastify'] as const)("the operators' endpoints on %s",
     const { post, get, breakers, writes } = await start(platform);
     const path = '/mesh/breakers/payments.charge';
     const isolated = await post(path, { action: 'isolate', reason: 'provider is down', ttlMs: 60_000 });
-    expect(isolated.json).toMatchObject({ state: 'isolated', held: { reason: 'provider is down' } });
+    expect(isolated.json).toMatchObject({
+      state: 'isolated',
+      held: { reason: 'provider is down', author: 'write token (alice)' },
+    });
     expect(breakers.breaker('payments.charge').state).toBe('isolated');
     expect((await get('/mesh/breakers')).json.breakers).toMatchObject([
       { policy: 'payments.charge', state: 'isolated' },

@@ -42,12 +42,18 @@ export interface BreakerView {
   readonly openUntil?: number;
   /** Faults that are injected into its policy's calls on purpose, and when they end (epoch ms). */
   readonly fault?: { readonly what: string; readonly until?: number };
-  readonly held?: { readonly reason: string; readonly until?: number };
+  readonly held?: { readonly reason: string; readonly author?: string; readonly until?: number };
 }
 
 /** What an operator does to a breaker. A hold ends after `ttlMs`, or with `release`. */
 export type BreakerCommand =
-  | { readonly action: 'isolate' | 'disable'; readonly reason: string; readonly ttlMs?: number }
+  | {
+      readonly action: 'isolate' | 'disable';
+      readonly reason: string;
+      /** Who holds it, for whoever finds it held. */
+      readonly author?: string;
+      readonly ttlMs?: number;
+    }
   | { readonly action: 'release' | 'reset' };
 
 /** Why an option of the effective configuration has its value. Secrets are masked. */

@@ -94,12 +94,13 @@ function readEndpoints({ control, journal, feed }: OpsEndpointsDeps): ReadEndpoi
 
 function writeEndpoints(control: MeshControl): WriteEndpoint[] {
   return [
-    write('POST', 'breakers/:name', async ({ name, request }) => {
-      const { key, ...command } = parse(breakerRequest, await readJson(request));
+    write('POST', 'breakers/:name', async ({ name, request, who }) => {
+      const { key, ...asked } = parse(breakerRequest, await readJson(request));
+      const command = ('reason' in asked ? { ...asked, author: who } : asked) as BreakerCommand;
       if (control.breakersOf(name) === undefined) unknownBreaker(name);
       return {
-        what: describeCommand(command as BreakerCommand, name, key),
-        apply: () => control.commandBreaker(name, command as BreakerCommand, key) ?? unknownBreaker(name, key),
+        what: describeCommand(command, name, key),
+        apply: () => control.commandBreaker(name, command, key) ?? unknownBreaker(name, key),
       };
     }),
     write('PATCH', 'config', async (call) => {
