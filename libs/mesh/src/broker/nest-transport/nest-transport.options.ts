@@ -11,7 +11,12 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   kafka: 'Kafka knows its topics only before it connects; use ClientKafka and connectMicroservice (the mesh drains it)',
 };
 
-const nestOptions = () => z.record(z.string(), z.unknown());
+/** Of Nest, which passes most of it on to the transport's own client: what it means stands there, and may be a password. */
+const nestOptions = (description: string) =>
+  z
+    .record(z.string(), z.unknown().describe(description).meta({ secret: true }))
+    .default({})
+    .describe(description);
 
 /** What the broker over a transport of Nest's alone has. */
 export const nestTransportOptions = {
@@ -19,18 +24,11 @@ export const nestTransportOptions = {
     .enum(NEST_TRANSPORTS, { error: ({ input }) => ELSEWHERE[String(input)] })
     .default('tcp')
     .describe("Which of Nest's transports carries the messages."),
-  options: nestOptions()
-    .default({})
-    .describe("What Nest's transport takes as `options`, for both directions.")
-    .meta({ secret: true }),
-  client: nestOptions()
-    .default({})
-    .describe(
-      'Over `options`, for what goes out. The peer: `host` and `port` for tcp, `queue` for rmq; without it nothing goes out.',
-    )
-    .meta({ secret: true }),
-  server: nestOptions()
-    .default({})
-    .describe('Over `options`, for what comes in: `host` and `port` for tcp, `queue` for rmq; without it nothing does.')
-    .meta({ secret: true }),
+  options: nestOptions("What Nest's transport takes as `options`, for both directions."),
+  client: nestOptions(
+    'Over `options`, for what goes out; for tcp `host` and `port` of the peer, for rmq its `queue`. Without one nothing goes out.',
+  ),
+  server: nestOptions(
+    'Over `options`, for what comes in; for tcp `host` and `port` to listen at, for rmq the own `queue`. Without one nothing comes in.',
+  ),
 };
