@@ -70,6 +70,25 @@ function boundaries(room: string, packages: readonly string[]): NonNullable<Oxli
   };
 }
 
+/** The test kit is made of what every user has: the public API, and the ports of core that it exports. */
+const testing: NonNullable<OxlintOverride['rules']> = {
+  'no-restricted-imports': [
+    'error',
+    {
+      paths: [...adapterOnly, 'vitest'].map((name) => ({ name, message: `The test kit may not import ${name}.` })),
+      patterns: [
+        {
+          group: [...Object.keys(rooms).filter((room) => room !== 'core'), 'replaceable'].map(
+            (room) => `**/${room}/**`,
+          ),
+          message: 'The test kit may import only from: testing, core, and the public index.js.',
+        },
+        { group: ['../mesh.*.js', '../../mesh.*.js', '**/service-mesh.js'], message: 'Import what index.js exports.' },
+      ],
+    },
+  ],
+};
+
 export default defineConfig({
   plugins: ['typescript', 'import', 'unicorn', 'oxc'],
   categories: { correctness: 'error', suspicious: 'error' },
@@ -102,6 +121,7 @@ export default defineConfig({
         adapterOnly.filter((name) => !clients.includes(name)),
       ),
     })),
+    { files: ['libs/mesh/src/testing/**'], rules: testing },
     { files: ['libs/mesh/src/**/*.spec.ts'], rules: { 'no-restricted-imports': 'off' } },
     // Nest's factories take what they inject, one parameter each.
     { files: ['libs/mesh/src/mesh.*.ts'], rules: { 'max-params': 'off' } },

@@ -42,6 +42,9 @@ describe('the rooms', () => {
     ['metrics/probe.ts', '../testing/virtual-clock.js', 'may import only from: metrics, core, config.'],
     ['broker/probe.ts', '../index.js', 'Import the file, not a barrel or the composition root.'],
     ['resilience/probe.ts', 'opossum', "Only this room's *.adapter.ts may import opossum."],
+    ['testing/probe.ts', '../cache/mesh-cache.js', 'The test kit may import only from'],
+    ['testing/kit/probe.ts', '../../mesh.parts.js', 'Import what index.js exports.'],
+    ['testing/kit/probe.ts', 'vitest', 'The test kit may not import vitest.'],
     ['broker/nats/probe.ts', 'rabbitmq-client', "Only this room's *.adapter.ts may import rabbitmq-client."],
   ])('refuses %s importing %s', async (file, specifier, reason) => {
     expect(await lint(file, specifier)).toContain(reason);
@@ -49,6 +52,7 @@ describe('the rooms', () => {
 
   it.each([
     ['cache/probe.ts', '../core/clock.js'],
+    ['testing/kit/probe.ts', '../../index.js'],
     ['cache/probe.ts', '../config/config.store.js'],
     ['resilience/opossum.adapter.ts', 'opossum'],
     ['broker/rabbitmq/probe.ts', 'rabbitmq-client'],

@@ -1,4 +1,12 @@
 export { VirtualClock } from './virtual-clock.js';
+export { type MeshTestingOptions, MeshTestingModule } from './kit/mesh-testing.module.js';
+export { MeshTestKit } from './kit/mesh-test-kit.js';
+export type { TestClock, WaitingTimer } from './kit/test-clock.js';
+export type { TestedBreaker } from './kit/tested-breaker.js';
+export type { TestedCache } from './kit/tested-cache.js';
+export type { MessageFaultOptions, PublishedMessage, SentRequest, TestedMessages } from './kit/tested-messages.js';
+export type { TestedMetrics } from './kit/tested-metrics.js';
+export type { PolicyFaultOptions, TestedPolicy } from './kit/tested-policy.js';
 export type { BrokerFeature, BrokerUnderTest } from './broker-under-test.js';
 export { brokerConformance, type ConformanceCase } from './broker.conformance.js';
 export { cacheConformance, type CacheUnderTest } from './cache.conformance.js';

@@ -1,0 +1,127 @@
+import type { MeshEventMap, MeshEventName, ServiceMesh } from '../../index.js';
+import { TestedBreaker } from './tested-breaker.js';
+import { TestedCache } from './tested-cache.js';
+import { failExpectation, listed } from './failed-expectation.js';
+import { TestedMessages } from './tested-messages.js';
+import { TestedMetrics } from './tested-metrics.js';
+import { TestedPolicy } from './tested-policy.js';
+import type { TestBench } from './test-bench.js';
+import type { TestClock } from './test-clock.js';
+import type { TestIds } from './test-ids.js';
+
+interface Told {
+  readonly name: MeshEventName;
+  readonly event: object;
+}
+
+/**
+ * Everything that a test does to the mesh of its application, and everything that it asks of it. Get it from the
+ * application: `app.get(MeshTestKit)`.
+ *
+ * What it does goes through the doors that operators and code have: commands of breakers, faults of policies, the event
+ * bus, the metrics' exposition.
+ */
+export class MeshTestKit {
+  /** Time: nothing of the mesh waits, expires or retries until it is advanced. Runs by itself once the application goes down. */
+  readonly clock: TestClock;
+  /** The dice behind jitter, sampling and fault ratios; `fraction` is what they give. */
+  readonly dice: TestIds;
+  readonly messages: TestedMessages;
+  readonly cache: TestedCache;
+  readonly metrics: TestedMetrics;
+  readonly #policies = new Map<string, TestedPolicy>();
+  readonly #bench: TestBench;
+  readonly #told: Told[] = [];
+
+  constructor(
+    readonly mesh: ServiceMesh,
+    bench: TestBench,
+  ) {
+    this.#bench = bench;
+    this.clock = bench.clock;
+    this.dice = bench.ids;
+    this.messages = new TestedMessages(mesh.broker, bench.clock);
+    this.metrics = new TestedMetrics(mesh.metrics);
+    this.cache = new TestedCache(bench.store, bench.input, this.metrics);
+    mesh.events.onAny((name, event) => void this.#told.push({ name, event }));
+    mesh.events.on('lifecycle.phase', ({ phase }) => {
+      if (phase === 'draining' || phase === 'stopping') this.clock.run();
+      else this.clock.stop();
+    });
+  }
+
+  /** @throws {MeshConfigError} at its first use, when there is no such policy. */
+  policy(name: string): TestedPolicy {
+    const policy = this.#policies.get(name) ?? new TestedPolicy(name, this.mesh.breakers);
+    this.#policies.set(name, policy);
+    return policy;
+  }
+
+  /** @throws {MeshConfigError} when there is no such policy, or it has no breaker. */
+  breaker(policy: string, key?: string): TestedBreaker {
+    const control = this.mesh.breakers.breaker(policy, key);
+    const name = key === undefined ? policy : `${policy}[${key}]`;
+    return new TestedBreaker(name, control, this.clock, () => this.#transitions(policy, key));
+  }
+
+  /** What the mesh told under a name, the oldest first: `kit.events('call.retry')`. */
+  events<N extends MeshEventName>(name: N): readonly MeshEventMap[N][] {
+    return this.#told.flatMap((told) => (told.name === name ? [told.event as MeshEventMap[N]] : []));
+  }
+
+  /**
+   * Whether everything that was begun has ended: no call, no request, no handler and no message waits or runs; and when
+   * the application has been closed, no timer of the mesh is left either.
+   * @throws with what is left.
+   */
+  async expectQuiet(): Promise<void> {
+    await this.clock.advance(0);
+    const left = [...this.#unfinished(), ...this.#timersLeft()];
+    if (left.length > 0) failExpectation(`Not everything has ended:${listed(left)}`, { actual: left, expected: [] });
+  }
+
+  /**
+   * For tests that share an application: everything works again, breakers are closed, nothing has been sent, told or
+   * counted yet. What waits on the clock goes on waiting, and the cache keeps its values.
+   */
+  async reset(): Promise<void> {
+    for (const policy of this.#policies.values()) policy.restore();
+    this.messages.restore();
+    this.cache.bringSecondTierBack();
+    for (const { policy, key } of this.mesh.breakers.list()) this.mesh.breakers.breaker(policy, key).reset();
+    await this.clock.advance(0);
+    this.messages.clear();
+    this.#told.length = 0;
+    await this.metrics.reset();
+  }
+
+  #transitions(policy: string, key: string | undefined): readonly string[] {
+    return this.events('breaker.transition')
+      .filter((transition) => transition.policy === policy && transition.key === key)
+      .map(({ from, to }) => `${from} -> ${to}`);
+  }
+
+  #unfinished(): string[] {
+    const calls = this.mesh.breakers.inFlight;
+    const queued = queuedOf(this.mesh.broker);
+    return [
+      ...this.messages.unfinished,
+      ...(calls > 0 ? [`${calls} calls through policies run, wait or pause`] : []),
+      ...(queued > 0 ? [`${queued} messages wait for their handler or their next delivery`] : []),
+    ];
+  }
+
+  #timersLeft(): string[] {
+    if (this.mesh.lifecycle.phase !== 'stopped') return [];
+    return this.#bench.clock.timers.map(({ inMs, setBy }) => `a timer, due in ${Math.round(inMs)} ms, set by ${setBy}`);
+  }
+}
+
+/** What the broker says of itself to health. A broker of the user's own may say nothing. */
+function queuedOf(broker: object): number {
+  const { readHealth } = broker as {
+    readHealth?(): readonly { readonly details?: Readonly<Record<string, unknown>> }[];
+  };
+  const queued = readHealth?.().find(({ details }) => details?.['queued'] !== undefined)?.details?.['queued'];
+  return typeof queued === 'number' ? queued : 0;
+}
