@@ -1,0 +1,84 @@
+import { rm } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { snippetsOf } from '../docs/snippets.js';
+import { FreshApp, type Host, optionalPeers, pack, type RunningApp, temporaryFolder } from './fresh-app.js';
+
+const full = process.env['MESH_FULL'] === '1';
+
+// Both module systems and both platforms, in all four pairs with MESH_FULL=1.
+const hosts: Host[] = [
+  { format: 'esm', platform: 'express' },
+  { format: 'cjs', platform: 'fastify' },
+  ...(full
+    ? ([
+        { format: 'esm', platform: 'fastify' },
+        { format: 'cjs', platform: 'express' },
+      ] as const)
+    : []),
+];
+
+const folder = temporaryFolder();
+let tarball: string;
+
+beforeAll(async () => {
+  tarball = await pack(folder);
+}, 60_000);
+
+afterAll(() => rm(folder, { recursive: true, force: true }), 60_000);
+
+describe.each(hosts)('the package in a fresh $format application on $platform', (host) => {
+  let app: FreshApp;
+  let running: RunningApp | undefined;
+
+  beforeAll(async () => {
+    app = await FreshApp.make(folder, tarball, host);
+    for (const { file, code } of snippetsOf('README.md').filter((snippet) => snippet.file?.startsWith('src/')))
+      app.write(file!, host.platform === 'fastify' ? onFastify(code) : code);
+    expect(await app.compile()).toBe('');
+    running = await app.start('dist/main.js');
+  }, 300_000);
+
+  afterAll(async () => {
+    if (running?.child.exitCode === null) await running.stop();
+  });
+
+  it('answers with the fallback, says that it is degraded and counts its calls', async () => {
+    for (let call = 0; call < 25; call++)
+      expect(await (await fetch(`${running!.url}/rates`)).json()).toEqual({ USD: 1.08 });
+
+    const ready = await fetch(`${running!.url}/health/ready`);
+    expect([ready.status, ((await ready.json()) as { status: string }).status]).toEqual([200, 'degraded']);
+    expect(await (await fetch(`${running!.url}/metrics`)).text()).toContain('mesh_calls_total{policy="rates"');
+  });
+
+  it('ends by the signal that it was sent', async () => {
+    expect(await running!.stop()).toBe('SIGTERM');
+  });
+
+  it("has declarations that compile without skipLibCheck and without the optional peers' types", async () => {
+    app.write(
+      'src/entry-points.ts',
+      "export * as mesh from 'nestjs-mesh';\nexport * as kit from 'nestjs-mesh/testing';\n",
+    );
+    app.write(
+      'tsconfig.strict.json',
+      JSON.stringify({
+        extends: './tsconfig.json',
+        compilerOptions: { skipLibCheck: false, noEmit: true, incremental: false },
+        files: ['src/main.ts', 'src/entry-points.ts'],
+      }),
+    );
+    const lines = (await app.compile(['-p', 'tsconfig.strict.json', '--listFiles'])).split('\n');
+
+    expect(lines.filter((line) => line.includes('error TS'))).toEqual([]);
+    expect(lines.filter((line) => line.endsWith('nestjs-mesh/dist/index.d.ts'))).toHaveLength(1);
+    expect(lines.filter((line) => optionalPeers.some((name) => line.includes(`node_modules/${name}/`)))).toEqual([]);
+  }, 60_000);
+});
+
+/** What docs/getting-started.md says to change for Fastify. */
+function onFastify(code: string): string {
+  return code
+    .replace('NestFactory.create(AppModule, {', 'NestFactory.create(AppModule, new FastifyAdapter(), {')
+    .replace(/^(import .* from '@nestjs\/core';)$/m, "$1\nimport { FastifyAdapter } from '@nestjs/platform-fastify';");
+}
