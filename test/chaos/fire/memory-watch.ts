@@ -1,0 +1,60 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Instance } from './instance.js';
+
+const MEASURES_EVERY_MS = 10_000;
+/** Until then code is loaded and compiled. */
+const WARM_AFTER_MS = 15_000;
+
+interface Measured {
+  readonly atMs: number;
+  readonly heapBytes: number;
+}
+
+/** What the heap of each process holds after a collection, from when it is warm. */
+export class MemoryWatch {
+  readonly #instances: readonly Instance[];
+  readonly #nowMs: () => number;
+  /** By name and process id: a restarted instance begins anew. */
+  readonly lives = new Map<string, Measured[]>();
+  readonly #end = new AbortController();
+  #watching: Promise<void> | undefined;
+
+  constructor(instances: readonly Instance[], nowMs: () => number) {
+    this.#instances = instances;
+    this.#nowMs = nowMs;
+  }
+
+  start(): void {
+    this.#watching = this.#watch();
+  }
+
+  /** Measures once more. */
+  async stop(): Promise<void> {
+    this.#end.abort();
+    await this.#watching;
+    await this.#measureAll();
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#end;
+    while (!signal.aborted) {
+      await this.#measureAll();
+      await sleep(MEASURES_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #measureAll(): Promise<void> {
+    await Promise.all(this.#instances.map((instance) => this.#measure(instance).catch(() => undefined)));
+  }
+
+  async #measure(instance: Instance): Promise<void> {
+    const { pid } = instance;
+    if (instance.ageMs < WARM_AFTER_MS || !(await instance.isReady())) return;
+    instance.collectGarbage();
+    const page = await (await instance.get('/metrics')).text();
+    const heapBytes = Number(/^nodejs_heap_size_used_bytes\S* (\S+)/m.exec(page)?.[1]);
+    if (Number.isNaN(heapBytes)) throw new Error(`${instance.name} tells no size of its heap`);
+    const life = `${instance.name} (${pid})`;
+    this.lives.set(life, [...(this.lives.get(life) ?? []), { atMs: this.#nowMs(), heapBytes }]);
+  }
+}
