@@ -190,7 +190,7 @@ describe('the call context of a handler', () => {
   it('is opened when there was none', async () => {
     const { broker, contexts, clock } = brokerFixture();
     broker.serve('who', () => contexts.current());
-    expect(await broker.request('who')).toEqual({ correlationId: 'id-1.1', deadlineAt: clock.now() + 5_000 });
+    expect(await broker.request('who')).toEqual({ correlationId: 'id-1.0.0', deadlineAt: clock.now() + 5_000 });
   });
 
   it("stays the caller's own when that already ends earlier", async () => {

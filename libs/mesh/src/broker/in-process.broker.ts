@@ -94,7 +94,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   override request<R = unknown>(pattern: MessagePattern, payload?: unknown, options?: RequestOptions): Promise<R> {
     try {
       const key = typeof pattern === 'string' ? pattern : patternKey(pattern);
-      this.#refuseUnlessOpen(`The request "${key}"`);
+      if (this.#state !== 'open') this.#refuseUnlessOpen(`The request "${key}"`);
       if (options?.schema || options?.answerSchema) return this.#requestChecked<R>(key, payload, options);
       return this.#desk.request<R>(key, payload, options);
     } catch (error) {

@@ -1,4 +1,3 @@
-import { isObservable, lastValueFrom } from 'rxjs';
 import type { RequestMessage, RequestOptions } from '../core/broker.port.js';
 import type { CallContext, CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
@@ -10,6 +9,7 @@ import type { Attempt, Policy } from '../core/policy.port.js';
 import { NoResponderError, OverloadedError, PayloadError, RequestTimeoutError } from './broker.errors.js';
 import { UNSERVED, type BrokerMetrics } from './broker.metrics.js';
 import type { SharedBrokerOptions } from './broker.options.js';
+import { CountedIds } from './counted-ids.js';
 import {
   RequestExchange,
   type ExchangeTable,
@@ -45,9 +45,7 @@ export class RequestDesk implements ExchangeTable {
   readonly #routes = new Map<string, RequestRoute>();
   // Handlers that nobody waits for any more; the others are found in the timeouts.
   readonly #overdue = new Set<RequestExchange>();
-  // A random id for each request costs as much as half of the rest.
-  readonly #idPrefix: string;
-  #idCount = 0;
+  readonly #correlationIds: CountedIds;
   #epochOffset = 0;
   #epochOffsetUntil = Number.NEGATIVE_INFINITY;
   #inFlight = 0;
@@ -58,7 +56,7 @@ export class RequestDesk implements ExchangeTable {
     this.#metrics = metrics;
     this.#parts = parts;
     this.clock = parts.clock;
-    this.#idPrefix = parts.ids.next();
+    this.#correlationIds = new CountedIds(parts.ids.next());
     this.timeouts = new TimeoutList(parts.clock);
   }
 
@@ -94,6 +92,7 @@ export class RequestDesk implements ExchangeTable {
       policyName: `broker:${key}`,
       handler,
       ...options,
+      policy: undefined,
       metrics: this.#metrics.request(key),
     };
     this.#routes.set(key, route);
@@ -120,17 +119,17 @@ export class RequestDesk implements ExchangeTable {
     if (deadlineAt <= now) this.#refuseExpired(route);
     const context = inherited ? undefined : this.#childContext(parent, deadlineAt);
     const call = { route, payload, options, context, deadlineAt, startedAt, timeoutMs: deadlineAt - now };
-    const caller = Promise.withResolvers<unknown>();
-    const exchange = new RequestExchange(this, call, caller);
+    const exchange = new RequestExchange(this, call);
     this.#inFlight++;
     if (signal) exchange.listenTo(signal);
-    const policy = this.#parts.policyFor?.(key, route.policyName);
+    // A policy that was found once stays, whatever its options become; one that is missing may be configured later.
+    const policy = (route.policy ??= this.#parts.policyFor?.(key, route.policyName));
     try {
       exchange.follow(policy ? this.#callUnderPolicy(policy, call, exchange) : this.#call(call, exchange));
     } catch (error) {
       exchange.fail(error);
     }
-    return caller.promise as Promise<R>;
+    return exchange.promise as Promise<R>;
   }
 
   onAbandoned(exchange: RequestExchange): void {
@@ -157,7 +156,7 @@ export class RequestDesk implements ExchangeTable {
   }
 
   #childContext(parent: CallContext | undefined, deadlineAt: number): CallContext {
-    if (!parent) return { correlationId: `${this.#idPrefix}.${++this.#idCount}`, deadlineAt };
+    if (!parent) return { correlationId: this.#correlationIds.next(), deadlineAt };
     return { ...parent, deadlineAt };
   }
 
@@ -175,17 +174,11 @@ export class RequestDesk implements ExchangeTable {
   /** Each attempt is a run of the handler of its own: one that timed out may still be at work when the next begins. */
   #callUnderPolicy(policy: Policy, call: RequestCall, exchange: RequestExchange): Promise<unknown> {
     const { signal, idempotent } = call.options;
-    const attempt = async (handle: Attempt): Promise<unknown> => {
-      exchange.beginAttempt();
-      try {
-        const value = await this.#call(call, handle);
-        return isObservable(value) ? await lastValueFrom(value, { defaultValue: undefined }) : value;
-      } finally {
-        exchange.end();
-      }
-    };
+    const deadline = call.deadlineAt;
+    const attempt = (handle: Attempt): unknown => exchange.runAttempt(() => this.#call(call, handle));
+    if (!signal && idempotent === undefined) return policy.execute(attempt, { deadline });
     return policy.execute(attempt, {
-      deadline: call.deadlineAt,
+      deadline,
       ...(signal && { signal }),
       ...(idempotent !== undefined && { idempotent }),
     });

@@ -1,7 +1,8 @@
-import { isObservable, type Observable, type Subscription } from 'rxjs';
+import { isObservable, lastValueFrom, type Observable, type Subscription } from 'rxjs';
 import type { RequestMessage, RequestOptions } from '../core/broker.port.js';
 import type { CallContext } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
+import type { Policy } from '../core/policy.port.js';
 import type { RequestMetrics } from './broker.metrics.js';
 import { RequestTimeoutError } from './broker.errors.js';
 import { isPromiseLike } from './handler-result.js';
@@ -16,6 +17,8 @@ export interface RequestRoute {
   /** The handler does not look at its second argument, so none is made. */
   readonly payloadOnly: boolean;
   readonly metrics: RequestMetrics;
+  /** As it was found by a request. */
+  policy: Policy | undefined;
 }
 
 /** One request on its way to its handler. */
@@ -39,12 +42,6 @@ export interface Running {
   readonly startedAt: number;
 }
 
-/** Settles the caller's promise. Not lib's `PromiseWithResolvers`: applications may compile for ES2023. */
-export interface CallerPromise {
-  resolve(answer: unknown): void;
-  reject(error: unknown): void;
-}
-
 /** Where exchanges live while they last. */
 export interface ExchangeTable {
   readonly clock: Clock;
@@ -59,7 +56,10 @@ export interface ExchangeTable {
 export class RequestExchange extends Expiring implements Running {
   readonly #table: ExchangeTable;
   readonly #call: RequestCall;
-  readonly #caller: CallerPromise;
+  /** What the caller gets. */
+  readonly promise: Promise<unknown>;
+  #resolve!: (value: unknown) => void;
+  #reject!: (error: unknown) => void;
   #abort: { readonly signal: AbortSignal; readonly listener: () => void } | undefined = undefined;
   // What has to end before the exchange is over: the answer, and the attempts that a policy makes for it.
   #open = 1;
@@ -68,11 +68,14 @@ export class RequestExchange extends Expiring implements Running {
   #handlerAbort: AbortController | undefined = undefined;
   #stream: Subscription | undefined = undefined;
 
-  constructor(table: ExchangeTable, call: RequestCall, caller: CallerPromise) {
+  constructor(table: ExchangeTable, call: RequestCall) {
     super();
     this.#table = table;
     this.#call = call;
-    this.#caller = caller;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
     table.timeouts.add(this, call.startedAt + call.timeoutMs);
   }
 
@@ -117,18 +120,39 @@ export class RequestExchange extends Expiring implements Running {
     if (!this.#settled) {
       this.#call.route.metrics.failed.inc();
       this.#settle();
-      this.#caller.reject(error);
+      this.#reject(error);
     }
-    this.end();
+    this.#end();
   }
 
-  /** A policy begins an attempt, which may outlive the answer. */
-  beginAttempt(): void {
+  /** Runs the handler for a policy that may give the attempt up, or make another one, while this one is at work. */
+  runAttempt(run: () => unknown): unknown {
     this.#open++;
+    try {
+      const returned = run();
+      if (!isPromiseLike(returned)) return this.#attemptAnswered(returned);
+      return Promise.resolve(returned).then(
+        (value) => this.#attemptAnswered(value),
+        (error: unknown) => {
+          this.#end();
+          throw error;
+        },
+      );
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+  }
+
+  #attemptAnswered(value: unknown): unknown {
+    if (typeof value === 'object' && isObservable(value))
+      return lastValueFrom(value, { defaultValue: undefined }).finally(() => this.#end());
+    this.#end();
+    return value;
   }
 
   /** An attempt, or the answer itself, has ended. */
-  end(): void {
+  #end(): void {
     if (--this.#open === 0) this.#table.onFinished(this);
     else if (this.#settled) this.#table.onAbandoned(this);
   }
@@ -146,20 +170,20 @@ export class RequestExchange extends Expiring implements Running {
     if (!this.#settled) {
       this.#call.route.metrics.ok.inc();
       this.#settle();
-      this.#caller.resolve(value);
+      this.#resolve(value);
     }
-    this.end();
+    this.#end();
   }
 
   #giveUp(reason: unknown): void {
     this.#givenUp = { reason };
     this.#settle();
-    this.#caller.reject(reason);
+    this.#reject(reason);
     this.#table.onAbandoned(this);
     this.#handlerAbort?.abort(reason);
     if (!this.#stream) return;
     this.#stream.unsubscribe();
-    this.end();
+    this.#end();
   }
 
   #settle(): void {
@@ -171,7 +195,7 @@ export class RequestExchange extends Expiring implements Running {
   }
 
   #followStream(stream: Observable<unknown>): void {
-    if (this.#settled) return this.end();
+    if (this.#settled) return this.#end();
     let last: unknown;
     this.#stream = stream.subscribe({
       next: (value) => {
