@@ -2,6 +2,7 @@ import type { Subscription } from 'rxjs';
 import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
 import { PayloadError } from '../broker.errors.js';
+import { atMost } from '../transport/at-most.js';
 import { HEADER } from '../transport/message-headers.js';
 import { decodePayload } from '../transport/payload.codec.js';
 import type { OutgoingMessage } from '../transport/transport-driver.port.js';
@@ -11,6 +12,7 @@ import { probePattern } from './probe-pattern.js';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
+const CLOSE_MS = 1_000;
 /** What Nest's clients tell of their connection while it works. */
 const WELL = new Set(['connected', 'blocked', 'unblocked']);
 
@@ -87,7 +89,8 @@ export class NestClient {
     this.#ending.abort(new Error("The connection of Nest's transport is closed."));
     this.#statuses?.unsubscribe();
     this.forgetAll();
-    await this.#proxy?.close();
+    const { clock } = this.#host;
+    if (this.#proxy) await atMost(clock, CLOSE_MS, Promise.resolve(this.#proxy.close()));
   }
 
   /** Their answers will not come: what waits for them is the broker's to reject. */

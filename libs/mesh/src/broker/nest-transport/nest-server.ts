@@ -3,12 +3,15 @@ import { type Observable, type Subscription, throwError } from 'rxjs';
 import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
 import { patternKey } from '../message-pattern.js';
+import { atMost } from '../transport/at-most.js';
 import { HEADER } from '../transport/message-headers.js';
 import { decodePayload, encodePayload } from '../transport/payload.codec.js';
 import type { ConsumeSpec, IncomingEvent, IncomingRequest, Intake } from '../transport/transport-driver.port.js';
 import { bytesRevived } from './json-bytes.js';
 import type { NestListener, NestTransport } from './nest-transport.js';
 import { probePattern } from './probe-pattern.js';
+
+const CLOSE_MS = 1_000;
 
 type OnRequest = (request: IncomingRequest) => void;
 type OnEvent = (event: IncomingEvent) => void;
@@ -94,8 +97,11 @@ export class NestServer {
     const server = await this.#server?.catch(() => undefined);
     this.#server = undefined;
     if (!server) return;
-    await this.#transport.beforeClose(server);
-    await server.close();
+    // Nest writes an answer one turn after it was given.
+    await new Promise((resolve) => setImmediate(resolve));
+    const { clock } = this.#host;
+    await atMost(clock, CLOSE_MS, this.#transport.beforeClose(server));
+    await atMost(clock, CLOSE_MS, Promise.resolve(server.close()));
   }
 
   async #listen(): Promise<NestListener> {

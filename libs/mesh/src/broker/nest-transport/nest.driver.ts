@@ -33,8 +33,6 @@ const TRANSPORTS: Readonly<Record<NestTransportName, new (parts: NestTransportPa
   mqtt: MqttTransport,
 };
 
-const CLOSE_MS = 2_000;
-
 interface DriverParts {
   readonly clock: Clock;
   readonly ids: Ids;
@@ -121,8 +119,8 @@ export class NestDriver implements TransportDriver {
   async stop(): Promise<void> {
     this.#stopping = true;
     // The server first: its last answers may need the client's connection.
-    await this.#atMost(CLOSE_MS, this.#server?.stop());
-    await this.#atMost(CLOSE_MS, this.#client?.stop());
+    await this.#server?.stop();
+    await this.#client?.stop();
   }
 
   get #incoming(): NestServer {
@@ -162,12 +160,5 @@ export class NestDriver implements TransportDriver {
     if (reply.isUnserved) this.#host?.onNoResponder(id);
     else if (reply.failedHere) this.#host?.onRequestFailed(id, (reply.error as Error).message);
     else this.#host?.onReply(id, reply.toWire());
-  }
-
-  async #atMost(limitMs: number, work: Promise<void> | undefined): Promise<void> {
-    if (!work) return;
-    const ended = new AbortController();
-    const done = work.catch((error: unknown) => this.#host?.onFailure('the end', error)).finally(() => ended.abort());
-    await Promise.race([done, this.#parts.clock.sleep(limitMs, ended.signal).catch(() => undefined)]);
   }
 }
