@@ -11,7 +11,7 @@ describe('the examples in the documents', () => {
       ts.sys,
       '.',
     );
-    const program = ts.createProgram([...snippets.keys()], {
+    const program = ts.createProgram(['test/docs/ambient-packages.d.ts', ...snippets.keys()], {
       ...config.options,
       noEmit: true,
       noUnusedLocals: false,
