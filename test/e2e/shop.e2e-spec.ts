@@ -1,8 +1,10 @@
 import type { INestApplication } from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Test } from '@nestjs/testing';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { MeshTestingModule, MeshTestKit } from 'nestjs-mesh/testing';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { inventory } from '../../apps/contracts/src/inventory.contract.js';
+import { orders } from '../../apps/contracts/src/orders.contract.js';
 import { ReceiptsHandler } from '../../apps/gateway/src/receipts.handler.js';
 import { StockService } from '../../apps/inventory/src/stock.service.js';
 import { ProviderStub } from '../../apps/payments/src/provider.stub.js';
@@ -18,6 +20,7 @@ const platforms = { Express: () => new ExpressAdapter(), Fastify: () => new Fast
 
 describe.each(Object.entries(platforms))('the demo shop on %s', (_name, createAdapter) => {
   let app: INestApplication;
+  let kit: MeshTestKit;
   let url: string;
 
   async function call(method: string, path: string, body?: unknown): Promise<Answer> {
@@ -36,15 +39,16 @@ describe.each(Object.entries(platforms))('the demo shop on %s', (_name, createAd
   const order = (productId = 'espresso', quantity = 1) => call('POST', '/orders', { productId, quantity });
 
   beforeAll(async () => {
-    vi.stubEnv('MESH_LOGGING__LEVEL', 'silent');
-    const module = await Test.createTestingModule({ imports: [ShopModule] }).compile();
+    const module = await MeshTestingModule.createTestingModule({ imports: [ShopModule] }).compile();
     app = module.createNestApplication<NestFastifyApplication>(createAdapter(), { logger: false });
     await app.listen(0, '127.0.0.1');
     url = await app.getUrl();
+    kit = app.get(MeshTestKit);
   });
+  beforeEach(() => kit.reset());
   afterAll(async () => {
     await app.close();
-    vi.unstubAllEnvs();
+    await kit.expectQuiet();
   });
 
   it('lists the products and shows one', async () => {
@@ -57,11 +61,16 @@ describe.each(Object.entries(platforms))('the demo shop on %s', (_name, createAd
   });
 
   it('reads a product from inventory once and then from the cache', async () => {
-    const get = vi.spyOn(app.get(StockService), 'get');
     await call('GET', '/products/grinder');
     await call('GET', '/products/grinder');
-    expect(get).toHaveBeenCalledTimes(1);
-    get.mockRestore();
+    expect(kit.messages.requested(inventory.getProduct)).toEqual([
+      expect.objectContaining({ payload: { id: 'grinder' } }),
+    ]);
+    await kit.cache.expectHits(1);
+
+    await kit.clock.advance(31_000);
+    await call('GET', '/products/grinder');
+    await vi.waitFor(() => expect(kit.messages.requested(inventory.getProduct)).toHaveLength(2));
   });
 
   it('takes an order, charges for it and tells inventory and the receipts handler', async () => {
@@ -71,6 +80,11 @@ describe.each(Object.entries(platforms))('the demo shop on %s', (_name, createAd
 
     const id = placed.body['id'] as string;
     expect((await call('GET', `/orders/${id}`)).body).toEqual(placed.body);
+    kit.messages.expectRequested(inventory.reserve, { orderId: id, productId: 'espresso', quantity: 2 });
+    await vi.waitFor(() => {
+      kit.messages.expectPublished(orders.placed, { orderId: id, amountCents: 3_780 });
+      kit.messages.expectPublished(orders.paid, { orderId: id, paymentId: placed.body['paymentId'] });
+    });
     await vi.waitFor(() => expect(app.get(ReceiptsHandler).hasReceipt(id)).toBe(true));
   });
 
@@ -93,46 +107,65 @@ describe.each(Object.entries(platforms))('the demo shop on %s', (_name, createAd
     expect((await call('GET', '/orders/none')).status).toBe(404);
   });
 
-  it(
-    'accepts orders with pending payment while the provider fails, and charges them once it is back',
-    { timeout: 30_000 },
-    async () => {
-      const chargedBefore = app.get(ProviderStub).charged;
-      await call('PUT', '/demo/provider', { failureRatio: 1, latencyMs: 0 });
-      const pending: string[] = [];
-      await vi.waitFor(
-        async () => {
-          const answer = await order('kettle');
-          expect(answer.status).toBe(202);
-          expect(answer.body).toMatchObject({ status: 'payment-pending' });
-          pending.push(answer.body['id'] as string);
-          const ready = await call('GET', '/health/ready');
-          expect(ready.status).toBe(200);
-          expect(ready.body['status']).toBe('degraded');
-        },
-        { timeout: 10_000, interval: 10 },
-      );
+  it('writes one receipt for an order that is told of twice', async () => {
+    const write = vi.spyOn(app.get(ReceiptsHandler), 'onPlaced');
+    kit.messages.duplicate(orders.placed);
+    await order();
+    // The second copy finds the first at work and waits for its end.
+    kit.clock.run();
+    await vi.waitFor(() => kit.expectQuiet(), { timeout: 5_000 });
+    kit.clock.stop();
+    expect(write).toHaveBeenCalledTimes(1);
+    write.mockRestore();
+  });
 
-      const startedAt = performance.now();
-      const whileOpen = await order('kettle');
-      expect(whileOpen.status).toBe(202);
-      expect(performance.now() - startedAt).toBeLessThan(500);
-      pending.push(whileOpen.body['id'] as string);
-      expect((await call('GET', '/metrics')).body['text']).toMatch(
-        /mesh_breaker_state\{.*policy="payments.charge".*\} [1-9]/,
-      );
+  it('accepts orders with pending payment while payments fail, and charges them once they are back', async () => {
+    const breaker = kit.breaker('payments.charge');
+    const chargedBefore = app.get(ProviderStub).charged;
+    const pending: string[] = [];
+    const accept = async (): Promise<void> => {
+      const answer = await order('kettle');
+      expect(answer.status).toBe(202);
+      expect(answer.body).toMatchObject({ status: 'payment-pending' });
+      pending.push(answer.body['id'] as string);
+    };
+    kit.policy('payments.charge').fails();
+    // For the delays between the attempts of calls that come over a socket.
+    kit.clock.run();
+    while (breaker.state !== 'open') await accept();
+    kit.clock.stop();
+    expect(pending.length).toBeLessThanOrEqual(4);
+    const ready = await call('GET', '/health/ready');
+    expect(ready.status).toBe(200);
+    expect(ready.body['status']).toBe('degraded');
 
-      await call('PUT', '/demo/provider', { failureRatio: 0, latencyMs: 0 });
-      await vi.waitFor(
-        async () => {
-          for (const id of pending) expect((await call('GET', `/orders/${id}`)).body['status']).toBe('paid');
-          expect((await call('GET', '/health/ready')).body['status']).toBe('ok');
-        },
-        { timeout: 15_000, interval: 100 },
-      );
-      expect(app.get(ProviderStub).charged - chargedBefore).toBe(pending.length);
-    },
-  );
+    // With the circuit open nobody waits for anything: the clock stands still.
+    await accept();
+    await kit.metrics.expectValue('mesh_breaker_state', { policy: 'payments.charge', state: 'open' }, 1);
+
+    kit.policy('payments.charge').restore();
+    await vi.waitFor(
+      async () => {
+        await kit.clock.advance(100);
+        for (const id of pending) expect((await call('GET', `/orders/${id}`)).body['status']).toBe('paid');
+        breaker.expectState('closed');
+      },
+      { timeout: 8_000, interval: 10 },
+    );
+    expect(breaker.transitions).toEqual(expect.arrayContaining(['closed -> open', 'half-open -> closed']));
+    expect((await call('GET', '/health/ready')).body['status']).toBe('ok');
+    expect(app.get(ProviderStub).charged - chargedBefore).toBe(pending.length);
+  });
+
+  it('lets the payment provider fail by its knob', async () => {
+    await call('PUT', '/demo/provider', { failureRatio: 1, latencyMs: 0 });
+    kit.clock.run();
+    expect((await order('kettle')).status).toBe(202);
+    await call('PUT', '/demo/provider', { failureRatio: 0, latencyMs: 0 });
+    await vi.waitFor(async () => expect((await order('kettle')).status).toBe(201), { timeout: 5_000 });
+    await vi.waitFor(() => kit.expectQuiet(), { timeout: 5_000 });
+    kit.clock.stop();
+  });
 
   it('answers its probes', async () => {
     for (const probe of ['live', 'ready', 'startup']) {

@@ -9,6 +9,9 @@ import type { TestBench } from './test-bench.js';
 import type { TestClock } from './test-clock.js';
 import type { TestIds } from './test-ids.js';
 
+/** Fast enough that nobody waits for a drain, slow enough that a request over a socket still ends in its time. */
+const SHUTDOWN_SPEED = 20;
+
 interface Told {
   readonly name: MeshEventName;
   readonly event: object;
@@ -45,7 +48,7 @@ export class MeshTestKit {
     this.cache = new TestedCache(bench.store, bench.input, this.metrics);
     mesh.events.onAny((name, event) => void this.#told.push({ name, event }));
     mesh.events.on('lifecycle.phase', ({ phase }) => {
-      if (phase === 'draining' || phase === 'stopping') this.clock.run();
+      if (phase === 'draining' || phase === 'stopping') this.clock.run(SHUTDOWN_SPEED);
       else this.clock.stop();
     });
   }

@@ -8,13 +8,11 @@ export interface WaitingTimer {
   readonly setBy: string;
 }
 
-/** How fast time goes while the clock runs by itself: one millisecond of the machine's is so many of its own. */
-const RUNNING_SPEED = 20;
-
 /** The virtual clock of a test application: it knows who set which timer, and can be let run. */
 export class TestClock extends VirtualClock {
   readonly #waiting = new Map<object, { readonly at: number; readonly trace: Error }>();
   #running = false;
+  #speed = 1;
 
   override setTimer(callback: () => void, delayMs: number): Timer {
     const key = {};
@@ -38,8 +36,12 @@ export class TestClock extends VirtualClock {
       .sort((a, b) => a.inMs - b.inMs);
   }
 
-  /** Lets time pass by itself, faster than on the wall, until {@link stop}. */
-  run(): void {
+  /**
+   * Lets time pass by itself until {@link stop}: for tests in which something real takes its time as well, a server or a
+   * socket. At `speed` 1 it is never faster than the clock on the wall.
+   */
+  run(speed = 1): void {
+    this.#speed = speed;
     if (this.#running) return;
     this.#running = true;
     void this.#run();
@@ -52,7 +54,7 @@ export class TestClock extends VirtualClock {
   async #run(): Promise<void> {
     while (this.#running) {
       await new Promise((resolve) => setTimeout(resolve, 1));
-      await this.advance(RUNNING_SPEED);
+      await this.advance(this.#speed);
     }
   }
 }
