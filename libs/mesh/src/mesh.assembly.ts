@@ -1,5 +1,6 @@
 import { type ExceptionFilter, Inject, Injectable } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { reachesEveryInstance } from './broker/create-broker.js';
 import { connectNestHandlers, connectSubscribers } from './broker/nest/nest-handlers.js';
 import { refuseKeyv6In } from './cache/cache-manager.adapter.js';
 import { CachedMethods } from './cache/decorators/cached-methods.js';
@@ -42,6 +43,9 @@ import { MeshExceptionFilter } from './resilience/filters/mesh-exception.filter.
 
 /** Injection token of the second argument of `forRoot` and `forRootAsync`. */
 export const MESH_EXTRAS = Symbol('nestjs-mesh extras');
+
+const UNTOLD_INVALIDATIONS =
+  'Deletions from the cache stay in this instance: the broker\'s transport can\'t hand a message to every instance. Use another transport, or set cache.invalidation to "off".';
 
 /** Joins the rooms: no room knows another, so what one needs of the other is connected here, once. */
 @Injectable()
@@ -151,7 +155,10 @@ export class MeshAssembly {
     const { inheritGlobals = true } = this.extras;
     const { work, problem } = this.#get(Tracing);
     if (problem !== undefined) this.#get(MeshEvents).emit('lifecycle.warning', { message: problem });
-    if (work) traceBroker(broker, work, this.#get(ConfigStore<MeshConfig>).snapshot.broker.transport ?? 'in-process');
+    const { broker: transport, cache } = this.#get(ConfigStore<MeshConfig>).snapshot;
+    if (cache.invalidation === 'broker' && !reachesEveryInstance(transport))
+      this.#get(MeshEvents).emit('lifecycle.warning', { message: UNTOLD_INVALIDATIONS });
+    if (work) traceBroker(broker, work, transport.transport);
     await connectNestHandlers(this.parts, this.application, broker, { inheritGlobals, ownFilters: this.#filters });
     await connectSubscribers(this.parts, broker);
     const { startConsuming } = broker as { readonly startConsuming?: () => void };

@@ -1,6 +1,6 @@
 import type { Provider } from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
-import { createBroker } from './broker/create-broker.js';
+import { createBroker, reachesEveryInstance } from './broker/create-broker.js';
 import { MeshCache } from './cache/mesh-cache.js';
 import { SECOND_TIER_POLICY } from './cache/second-tier/second-tier.policy.js';
 import { ConfigStore } from './config/config.store.js';
@@ -80,7 +80,8 @@ const defaults = {
         contexts,
         service,
         // In process there are no other instances to tell what changed.
-        ...(config.snapshot.broker.transport !== 'in-process' && { broker }),
+        ...(config.snapshot.broker.transport !== 'in-process' &&
+          reachesEveryInstance(config.snapshot.broker) && { broker }),
         // Declared when a second tier asks for it: without one there is no such policy.
         policies: { policy: (name) => breakers.declare(name, SECOND_TIER_POLICY, 'the second tier of the cache') },
       }),

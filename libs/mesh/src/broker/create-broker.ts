@@ -36,6 +36,11 @@ export function createBroker(
   }
 }
 
+/** Whether a broker of these options can hand a message to every instance of a service. */
+export function reachesEveryInstance(options: BrokerOptions): boolean {
+  return options.transport !== 'nest' || (options.via !== 'tcp' && options.via !== 'rmq');
+}
+
 function dedupeStore(
   options: LiveOptions<BrokerOptions>,
   { clock, events, service }: BrokerCollaborators,

@@ -2,11 +2,14 @@ import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transp
 import type { BaseRpcContext, NatsContext, ServerNats } from '@nestjs/microservices';
 import { headersOf } from '../nats/nats.message.js';
 import type { Headers } from '../transport/message-headers.js';
-import type { TransportCapabilities } from '../transport/transport-driver.port.js';
+import type { ConsumeSpec, TransportCapabilities } from '../transport/transport-driver.port.js';
 import { NestTransport, type NestPacket, type NestListener, type NestProxy } from './nest-transport.js';
 
 /** Nest gives up after ten attempts, two seconds apart, and its server doesn't say so. */
 const FOR_EVER = { maxReconnectAttempts: -1, reconnectTimeWait: 250 };
+
+/** Before the name of a channel that every instance listens to, beside the one that they share. */
+const EVERY = 'every instance: ';
 
 /** NATS without JetStream. Instances of a service share through one queue group, the service's name unless `queue` says otherwise. */
 export class NatsTransport extends NestTransport {
@@ -15,7 +18,7 @@ export class NatsTransport extends NestTransport {
     confirmed: false,
     durable: false,
     groups: false,
-    broadcast: false,
+    broadcast: true,
     headers: true,
     noResponder: true,
     replay: false,
@@ -58,11 +61,19 @@ export class NatsTransport extends NestTransport {
     await client.unwrap<NatsConnection>().flush();
   }
 
+  override channelOf({ topic, group }: ConsumeSpec): string {
+    return group === false ? EVERY + topic : topic;
+  }
+
   override async openChannel(server: NestListener, channel: string): Promise<void> {
     const connection = server.unwrap<NatsConnection>();
+    const isShared = !channel.startsWith(EVERY);
     const onMessage = (server as ServerNats).getMessageHandler(channel) as (error: Error | null, message: Msg) => void;
     const queue = (this.server['queue'] as string | undefined) ?? this.service.name;
-    const subscription = connection.subscribe(channel, { queue, callback: onMessage });
+    const subscription = connection.subscribe(isShared ? channel : channel.slice(EVERY.length), {
+      ...(isShared && { queue }),
+      callback: onMessage,
+    });
     this.#subscriptions.set(channel, subscription);
     await connection.flush();
   }

@@ -66,11 +66,12 @@ export class NestServer {
     };
   }
 
-  async consume({ topic }: ConsumeSpec, onEvent: OnEvent): Promise<Intake> {
-    const consumers = this.#events.get(topic) ?? new Set();
-    this.#events.set(topic, consumers.add(onEvent));
+  async consume(spec: ConsumeSpec, onEvent: OnEvent): Promise<Intake> {
+    const channel = this.#transport.channelOf(spec);
+    const consumers = this.#events.get(channel) ?? new Set();
+    this.#events.set(channel, consumers.add(onEvent));
     try {
-      await this.#open(topic);
+      await this.#open(channel);
     } catch (error) {
       consumers.delete(onEvent);
       throw error;
@@ -78,7 +79,7 @@ export class NestServer {
     return {
       stop: async () => {
         consumers.delete(onEvent);
-        await this.#close(topic);
+        await this.#close(channel);
       },
     };
   }

@@ -2,7 +2,7 @@ import type { BaseRpcContext, ClientProxy, Server } from '@nestjs/microservices'
 import { MeshConfigError } from '../../core/mesh.errors.js';
 import type { ServiceInfo } from '../../core/service-info.js';
 import type { Headers } from '../transport/message-headers.js';
-import type { TransportCapabilities } from '../transport/transport-driver.port.js';
+import type { ConsumeSpec, TransportCapabilities } from '../transport/transport-driver.port.js';
 import type { NestTransportName } from './nest-transport.options.js';
 
 export type NestModule = typeof import('@nestjs/microservices');
@@ -106,6 +106,11 @@ export abstract class NestTransport {
 
   onListening(_server: NestListener): void {
     // Most leave it as Nest made it.
+  }
+
+  /** What a subscription listens to; what comes in under that name is its. */
+  channelOf({ topic }: ConsumeSpec): string {
+    return topic;
   }
 
   /** Lets the messages of a channel come in over a server that listens. */
