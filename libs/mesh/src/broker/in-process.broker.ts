@@ -102,11 +102,17 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     }
   }
 
-  override async publish(topic: string, payload?: unknown, options: PublishOptions = {}): Promise<PublishReceipt> {
-    assertTopic(topic);
-    this.#refuseUnlessOpen(`The message for "${topic}"`);
-    if (options.schema) await conforming(options.schema, payload, `The message for "${topic}"`);
-    return this.#bus.publish(topic, payload, options);
+  override publish(topic: string, payload?: unknown, options: PublishOptions = {}): Promise<PublishReceipt> {
+    const published = this.#publish(topic, payload, options);
+    // Told even where nobody awaits it; it ends no process then.
+    published.catch((error: unknown) =>
+      this.#meshEvents.emit('broker.transport-failed', {
+        transport: 'in-process',
+        what: `the message for "${topic}"`,
+        error,
+      }),
+    );
+    return published;
   }
 
   override async subscribe<T = unknown>(
@@ -194,6 +200,13 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     if (!full) return [{ name: 'broker', status: 'up', details }];
     const reason = `"${full.name}" has no room for another message of "${full.topic}": ${full.queued} wait`;
     return [{ name: 'broker', status: 'degraded', reason, details }];
+  }
+
+  async #publish(topic: string, payload: unknown, options: PublishOptions): Promise<PublishReceipt> {
+    assertTopic(topic);
+    this.#refuseUnlessOpen(`The message for "${topic}"`);
+    if (options.schema) await conforming(options.schema, payload, `The message for "${topic}"`);
+    return this.#bus.publish(topic, payload, options);
   }
 
   async #requestChecked<R>(key: string, payload: unknown, options: RequestOptions): Promise<R> {
