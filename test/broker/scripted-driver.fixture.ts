@@ -43,6 +43,7 @@ export class ScriptedDriver implements TransportDriver {
   readonly serving = new Map<string, (request: IncomingRequest) => void>();
   readonly consuming = new Map<string, { spec: ConsumeSpec; onEvent: (event: IncomingEvent) => void }>();
   refuseIntakes: Error | undefined;
+  intakesWait: Promise<void> | undefined;
   /** The server does not answer at the start. */
   startsAway: string | undefined;
   stopped = false;
@@ -80,6 +81,7 @@ export class ScriptedDriver implements TransportDriver {
 
   async consume(spec: ConsumeSpec, onEvent: (event: IncomingEvent) => void): Promise<Intake> {
     if (this.refuseIntakes) throw this.refuseIntakes;
+    await this.intakesWait;
     this.consuming.set(spec.topic, { spec, onEvent });
     return { stop: async () => void this.consuming.delete(spec.topic) };
   }

@@ -1,101 +1,82 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../cache/redis-server.js';
+import { type BrokerInput, type ChaosServer, type ServerKind, skipReason } from './chaos-server.js';
+import { isInstalled, ServerProcess } from './server-process.js';
+import { Wire } from './wire.js';
 
-/** Whether the specs of NATS can run. In CI they must: without the server they fail instead of being skipped. */
-export const natsIsHere = process.env['CI'] === 'true' || isInstalled('nats-server');
+const ACKNOWLEDGEMENT = /^PUB \$JS\.ACK\.[^\r]*\r\n\+ACK/m;
 
-/** A private nats-server with JetStream on a free port, that can be hung, killed and started again over the same store. */
-export class NatsServer {
-  readonly #store = mkdtempSync(join(tmpdir(), 'mesh-nats-'));
-  #process: ChildProcess | undefined;
+/** A private nats-server with JetStream on a free port, whose store outlives it. */
+export class NatsServer implements ChaosServer {
+  readonly #store: string;
+  readonly #process: ServerProcess;
+  readonly #wire: Wire;
 
-  private constructor(
-    readonly port: number,
-    readonly jetstream: boolean,
-  ) {}
+  private constructor(process: ServerProcess, wire: Wire, store: string) {
+    this.#process = process;
+    this.#wire = wire;
+    this.#store = store;
+  }
 
   static async start({ jetstream = true }: { readonly jetstream?: boolean } = {}): Promise<NatsServer> {
-    const server = new NatsServer(await freePort(), jetstream);
+    const port = await freePort();
+    const store = mkdtempSync(join(tmpdir(), 'mesh-nats-'));
+    const args = ['-a', '127.0.0.1', '-p', String(port), ...(jetstream ? ['-js', '-sd', store] : [])];
+    const server = new NatsServer(
+      new ServerProcess({ program: 'nats-server', args, port }),
+      await Wire.to(port),
+      store,
+    );
     await server.start();
     return server;
   }
 
   get url(): string {
-    return `nats://127.0.0.1:${this.port}`;
+    return `nats://127.0.0.1:${this.#wire.port}`;
   }
 
-  /** Does nothing while it runs. */
+  options(names: string): BrokerInput {
+    const jetstream = { ackWaitMs: 2_000 };
+    return { transport: 'nats', servers: this.url, subjectPrefix: names, pingIntervalMs: 500, jetstream };
+  }
+
   async start(): Promise<void> {
-    if (this.#runs) return;
-    const store = this.jetstream ? ['-js', '-sd', this.#store] : [];
-    const args = ['-a', '127.0.0.1', '-p', String(this.port), ...store];
-    this.#process = spawn('nats-server', args, { stdio: 'ignore' });
-    for (let tries = 0; !(await answers(this.port)); tries++) {
-      if (tries > 500) throw new Error(`nats-server does not answer on port ${this.port}`);
-      await sleep(10);
-    }
+    await this.#process.start();
+    await this.#wire.mend();
   }
 
-  /** SIGKILL: nothing is said, nothing is flushed. */
-  async kill(): Promise<void> {
-    const child = this.#process;
-    if (!child || !this.#runs) return;
-    const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
-    await gone;
+  kill(): Promise<void> {
+    return this.#process.kill();
   }
 
-  /** SIGSTOP: the port stays open, and nothing answers. */
   hang(): void {
-    this.#process?.kill('SIGSTOP');
+    this.#process.hang();
   }
 
   resume(): void {
-    this.#process?.kill('SIGCONT');
+    this.#process.resume();
   }
 
-  get #runs(): boolean {
-    return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null;
+  async crashBeforeAck(): Promise<void> {
+    await this.#wire.cutBefore((bytes) => ACKNOWLEDGEMENT.test(bytes.toString('latin1')));
+    await this.kill();
   }
 
   async stop(): Promise<void> {
+    await this.#wire.cut();
     await this.kill();
     rmSync(this.#store, { recursive: true, force: true });
   }
 }
 
-function isInstalled(program: string): boolean {
-  try {
-    execFileSync(program, ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
+export const nats: ServerKind = {
+  name: 'NATS',
+  whyNot: skipReason(isInstalled('nats-server', '--version'), 'nats-server is not installed'),
+  // Headers count as well.
+  maxPayloadBytes: 1_000_000,
+  start: () => NatsServer.start(),
+};
 
-/** Whether the server has begun to talk: its greeting comes first. */
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection({ host: '127.0.0.1', port });
-    const end = (answer: boolean): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('data', () => end(true));
-    socket.once('error', () => end(false));
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
-}
+export const natsIsHere = nats.whyNot === '';

@@ -1,66 +1,67 @@
 import { randomUUID } from 'node:crypto';
-import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { Connection, type Channel, type Cmd, type MethodParams } from 'rabbitmq-client';
+import { type BrokerInput, type ChaosServer, type ServerKind, skipReason } from './chaos-server.js';
+import { answers } from './server-process.js';
+import { Wire } from './wire.js';
 
 const HOST = '127.0.0.1';
 const PORT = 5672;
-const isReachable = await answers();
-
-/** Whether the specs of RabbitMQ can run. In CI they must: without the server they fail instead of being skipped. */
-export const rabbitMqIsHere = process.env['CI'] === 'true' || isReachable;
-export const whyNot = rabbitMqIsHere ? '' : ` (skipped: nothing answers on ${HOST}:${PORT})`;
+/** The first bytes of an AMQP client. */
+export const HELLO = 'AMQP\x00\x00\x09\x01';
+/** `basic.ack`: class 60, method 80. */
+const ACKNOWLEDGEMENT = Buffer.from([0, 60, 0, 80]);
 
 /**
- * The RabbitMQ of this machine behind a wire of our own, which can be cut, frozen and mended: the server itself belongs
- * to others as well. What is declared through it is deleted in the end.
+ * The RabbitMQ of this machine behind a wire of our own, which is what dies and hangs here: the server itself belongs to
+ * others as well. What is declared through it is deleted in the end.
  */
-export class RabbitMqServer {
+export class RabbitMqServer implements ChaosServer {
   readonly #names = `mesh-test-${randomUUID().slice(0, 8)}`;
-  readonly #sockets = new Set<Socket>();
+  readonly #wire: Wire;
   readonly #declared = new Set<string>();
-  #cases = 0;
-  #proxy: Server | undefined;
-  #port = 0;
+  readonly #exchanges = new Set<string>();
   #stopRecording: () => void = () => undefined;
 
+  private constructor(wire: Wire) {
+    this.#wire = wire;
+  }
+
   static async start(): Promise<RabbitMqServer> {
-    const server = new RabbitMqServer();
+    const server = new RabbitMqServer(await Wire.to(PORT));
     server.#stopRecording = await server.#recordQueues();
-    await server.start();
     return server;
   }
 
-  get url(): string {
-    return `amqp://guest:guest@${HOST}:${this.#port}`;
+  options(names: string): BrokerInput {
+    const namePrefix = this.prefix(names);
+    this.#exchanges.add(`${namePrefix}.events`);
+    const servers = `amqp://guest:guest@${HOST}:${this.#wire.port}`;
+    return { transport: 'rabbitmq', servers, namePrefix, heartbeatMs: 1_000 };
   }
 
-  /** Names that no other case has. */
-  nextPrefix(): string {
-    return `${this.#names}.${++this.#cases}`;
+  /** What the names on the server begin with. */
+  prefix(names: string): string {
+    return `${this.#names}.${names}`;
   }
 
-  /** The wire is there again. Does nothing while it is. */
-  async start(): Promise<void> {
-    if (this.#proxy) return;
-    const proxy = (this.#proxy = createServer((client) => this.#join(client)));
-    await new Promise<void>((resolve) => proxy.listen(this.#port, HOST, resolve));
-    const address = proxy.address();
-    if (typeof address === 'object' && address) this.#port = address.port;
+  start(): Promise<void> {
+    return this.#wire.mend();
   }
 
-  /** Cuts every connection, and takes no new one. */
-  async kill(): Promise<void> {
-    const proxy = this.#proxy;
-    this.#proxy = undefined;
-    if (!proxy) return;
-    const closed = new Promise((resolve) => proxy.close(resolve));
-    for (const socket of this.#sockets) socket.destroy();
-    await closed;
+  kill(): Promise<void> {
+    return this.#wire.cut();
   }
 
-  /** The wire stays, and nothing comes through it. */
   hang(): void {
-    for (const socket of this.#sockets) socket.pause();
+    this.#wire.freeze();
+  }
+
+  resume(): void {
+    // What is frozen stays so: clients come back over new connections.
+  }
+
+  crashBeforeAck(): Promise<void> {
+    return this.#wire.cutBefore(isAcknowledgement);
   }
 
   async stop(): Promise<void> {
@@ -68,7 +69,7 @@ export class RabbitMqServer {
     this.#stopRecording();
     const connection = new Connection({ hostname: HOST, port: PORT, username: 'guest', password: 'guest' });
     for (const queue of this.#declared) await connection.queueDelete({ queue }).catch(() => undefined);
-    for (let n = 1; n <= this.#cases; n++) await connection.exchangeDelete({ exchange: `${this.#names}.${n}.events` });
+    for (const exchange of this.#exchanges) await connection.exchangeDelete({ exchange });
     await connection.close();
   }
 
@@ -81,23 +82,6 @@ export class RabbitMqServer {
       return await work(channel).finally(() => channel.close());
     } finally {
       await connection.close();
-    }
-  }
-
-  #join(client: Socket): void {
-    const server = createConnection({ host: HOST, port: PORT });
-    for (const [socket, other] of [
-      [client, server],
-      [server, client],
-    ] as const) {
-      this.#sockets.add(socket);
-      socket.setNoDelay(true);
-      socket.on('data', (data) => void other.write(data));
-      socket.on('error', () => undefined);
-      socket.on('close', () => {
-        this.#sockets.delete(socket);
-        other.destroy();
-      });
     }
   }
 
@@ -114,15 +98,13 @@ export class RabbitMqServer {
   }
 }
 
-function answers(): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection({ host: HOST, port: PORT, timeout: 1_000 });
-    const end = (answer: boolean): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('connect', () => end(true));
-    socket.once('timeout', () => end(false));
-    socket.once('error', () => end(false));
-  });
+/** Whether a message is acknowledged in these bytes of a client. */
+export function isAcknowledgement(bytes: Buffer): boolean {
+  return bytes.includes(ACKNOWLEDGEMENT);
 }
+
+export const rabbitMq: ServerKind = {
+  name: 'RabbitMQ',
+  whyNot: skipReason(await answers(PORT, HELLO), `nothing answers on ${HOST}:${PORT}`),
+  start: () => RabbitMqServer.start(),
+};

@@ -12,6 +12,7 @@ import type { Ids } from '../../core/ids.js';
 import { MeshConfigError } from '../../core/mesh.errors.js';
 import { PayloadError } from '../broker.errors.js';
 import type { NatsBrokerOptions } from '../broker.options.js';
+import { atMost } from '../transport/at-most.js';
 import { HEADER } from '../transport/message-headers.js';
 import type {
   ConsumeSpec,
@@ -145,7 +146,7 @@ export class NatsDriver implements TransportDriver {
     this.#open = undefined;
     if (!connection || connection.isClosed()) return;
     // A hung server answers no flush: what was written stays written, and the socket is closed.
-    if (this.#awaySince === undefined) await this.#atMost(CLOSE_MS, connection.flush());
+    if (this.#awaySince === undefined) await atMost(this.#parts.clock, CLOSE_MS, connection.flush());
     await connection.close();
   }
 
@@ -285,12 +286,6 @@ export class NatsDriver implements TransportDriver {
       throw new PayloadError(
         `A payload has ${data.length} bytes; this NATS server takes ${limit}. Send a reference to it, or raise max_payload.`,
       );
-  }
-
-  async #atMost(limitMs: number, work: Promise<void>): Promise<void> {
-    const ended = new AbortController();
-    const done = work.catch(() => undefined).finally(() => ended.abort());
-    await Promise.race([done, this.#parts.clock.sleep(limitMs, ended.signal).catch(() => undefined)]);
   }
 }
 

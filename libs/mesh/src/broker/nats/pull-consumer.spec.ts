@@ -46,14 +46,15 @@ function fixture(concurrency: number) {
   const pulls: ScriptedPull[] = [];
   const got: StoredMessage[] = [];
   const failures: unknown[] = [];
-  const server = { refuse: undefined as Error | undefined };
+  const server = { refuse: undefined as Error | undefined, waiting: 0 };
   const fetch = async ({ max_messages }: { max_messages: number }): Promise<ScriptedPull> => {
     if (server.refuse) throw server.refuse;
     const pull = new ScriptedPull(max_messages);
     pulls.push(pull);
     return pull;
   };
-  const consumer = new PullConsumer<StoredMessage>(async () => ({ fetch }), {
+  const info = async (): Promise<{ num_pending: number }> => ({ num_pending: server.waiting });
+  const consumer = new PullConsumer<StoredMessage>(async () => ({ fetch, info }), {
     clock,
     concurrency,
     renewMs: 100,
@@ -108,6 +109,19 @@ describe('a pull consumer', () => {
     await clock.advance(0);
     expect(pulls.map(({ size }) => size)).toEqual([2, 2]);
     await consumer.stop();
+  });
+
+  it('asks now and then how many messages wait, for nobody tells a stuck one', async () => {
+    const { consumer, clock, server } = fixture(1);
+    await consumer.start();
+    server.waiting = 40;
+    await clock.advance(5_000);
+    expect(consumer.lag).toBe(40);
+    server.waiting = 3;
+    await clock.advance(5_000);
+    expect(consumer.lag).toBe(3);
+    await consumer.stop();
+    expect(clock.pendingTimers).toBe(0);
   });
 
   it('goes on after a failed pull', async () => {

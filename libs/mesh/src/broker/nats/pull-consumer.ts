@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../../core/clock.js';
 
 const PULL_MS = 30_000;
 const AFTER_FAILURE_MS = 250;
+const MEASURE_MS = 5_000;
 
 /** As much of a JetStream message as is needed here. */
 interface Renewable {
@@ -15,6 +16,7 @@ interface Pull<M> extends AsyncIterable<M> {
 
 interface Pullable<M> {
   fetch(options: { max_messages: number; expires: number }): Promise<Pull<M>>;
+  info(): Promise<{ readonly num_pending: number }>;
 }
 
 interface PullParts<M> {
@@ -41,6 +43,7 @@ export class PullConsumer<M extends Renewable = Renewable> {
   #lag = 0;
   #renewal: Timer | undefined;
   #again: Timer | undefined;
+  #measuring: Timer | undefined;
   #suspended = false;
   #stopped = false;
 
@@ -49,7 +52,7 @@ export class PullConsumer<M extends Renewable = Renewable> {
     this.#parts = parts;
   }
 
-  /** Messages that wait on the server, as the last one told. */
+  /** Messages that wait on the server, as the last one told, or it itself a few seconds ago. */
   get lag(): number {
     return this.#lag;
   }
@@ -57,6 +60,7 @@ export class PullConsumer<M extends Renewable = Renewable> {
   async start(): Promise<void> {
     this.#consumer = await this.#open();
     this.#fill();
+    this.#measureLater();
   }
 
   /** The server is away: what was pulled is worked on, nothing more is asked for. */
@@ -81,6 +85,7 @@ export class PullConsumer<M extends Renewable = Renewable> {
   /** Pulls no more. What was handed over is still renewed until it is settled. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#measuring?.cancel();
     this.#endPulls();
   }
 
@@ -139,6 +144,21 @@ export class PullConsumer<M extends Renewable = Renewable> {
   #renew(): void {
     for (const message of this.#unsettled) message.working();
     this.#renewal = this.#parts.clock.setTimer(() => this.#renew(), this.#parts.renewMs);
+  }
+
+  #measureLater(): void {
+    if (!this.#stopped) this.#measuring = this.#parts.clock.setTimer(() => void this.#measure(), MEASURE_MS);
+  }
+
+  /** A subscription that is stuck gets no message that would tell how many are behind it. */
+  async #measure(): Promise<void> {
+    try {
+      const info = this.#suspended ? undefined : await this.#consumer?.info();
+      if (info) this.#lag = info.num_pending;
+    } catch {
+      // What is wrong with the consumer is told by its next pull.
+    }
+    this.#measureLater();
   }
 
   #stopRenewal(): void {

@@ -65,10 +65,10 @@ interface Visit {
 }
 
 async function visitQueue(channel: Channel, { queue, limit, visit }: Visit): Promise<void> {
-  const { messageCount } = await channel.queueDeclare({ queue, passive: true });
   const kept: number[] = [];
   try {
-    for (let left = Math.min(messageCount, limit); left > 0; left--) {
+    // Not by the queue's own count: what was just put back is missing in it for a moment, though not here.
+    for (let left = limit; left > 0; left--) {
       const message = await channel.basicGet({ queue });
       if (!message) break;
       kept.push(message.deliveryTag);
@@ -79,7 +79,7 @@ async function visitQueue(channel: Channel, { queue, limit, visit }: Visit): Pro
   } finally {
     if (channel.active) {
       for (const deliveryTag of kept) channel.basicNack({ deliveryTag, requeue: true });
-      // Once this is answered, everybody sees them again.
+      // Once this is answered, everybody gets them again.
       await channel.queueDeclare({ queue, passive: true });
     }
   }

@@ -6,6 +6,7 @@ import { MeshConfigError } from '../../core/mesh.errors.js';
 import type { ServiceInfo } from '../../core/service-info.js';
 import { PayloadError } from '../broker.errors.js';
 import type { RabbitMqBrokerOptions } from '../broker.options.js';
+import { atMost } from '../transport/at-most.js';
 import { HEADER } from '../transport/message-headers.js';
 import type {
   ConsumeSpec,
@@ -179,7 +180,7 @@ export class RabbitMqDriver implements TransportDriver {
     const { connection, keeper } = this.#open;
     const closed = keeper.close().then(() => connection.close());
     // A hung server answers nothing: what was written stays written, and the socket is closed.
-    await this.#atMost(connection.ready ? CLOSE_MS : 0, closed);
+    await atMost(this.#parts.clock, connection.ready ? CLOSE_MS : 0, closed);
     connection.unsafeDestroy();
   }
 
@@ -246,12 +247,6 @@ export class RabbitMqDriver implements TransportDriver {
       throw new PayloadError(
         `A payload has ${data.length} bytes; broker.maxMessageBytes allows ${maxMessageBytes}. Send a reference to it, or raise the limit here and on the server.`,
       );
-  }
-
-  async #atMost(limitMs: number, work: Promise<void>): Promise<void> {
-    const ended = new AbortController();
-    const done = work.catch(() => undefined).finally(() => ended.abort());
-    await Promise.race([done, this.#parts.clock.sleep(limitMs, ended.signal).catch(() => undefined)]);
   }
 }
 

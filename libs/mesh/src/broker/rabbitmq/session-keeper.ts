@@ -1,6 +1,7 @@
 import type { Connection } from 'rabbitmq-client';
 import type { Clock, Timer } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
+import { atMost } from '../transport/at-most.js';
 import type { DriverHost } from '../transport/transport-driver.port.js';
 import { RabbitMqSession } from './rabbitmq-session.js';
 import { bodyOf, ERROR } from './rabbitmq.message.js';
@@ -8,6 +9,8 @@ import type { RestoredConsumer } from './restored-consumer.js';
 
 /** Pause before a session or a consumer is opened again on a connection that is there. */
 const AGAIN_MS = 500;
+/** How long consumers are waited for after a reconnect, before everything else goes on without them. */
+const RESTORE_MS = 5_000;
 const MEASURE_MS = 5_000;
 
 interface KeeperParts {
@@ -41,9 +44,9 @@ export class SessionKeeper {
     return this.#session;
   }
 
-  /** Everything is restored before anybody is told: what is published then arrives. */
+  /** Everything that can be is restored before anybody is told: what is published then arrives. */
   async open(): Promise<void> {
-    const { connection, exchange, host, ending } = this.#parts;
+    const { clock, connection, exchange, host, ending } = this.#parts;
     if (this.#isOpening || this.#session || ending.aborted) return;
     this.#isOpening = true;
     try {
@@ -58,7 +61,10 @@ export class SessionKeeper {
       });
       await session.onOwnChannel((channel) => channel.exchangeDeclare({ exchange, type: 'direct', durable: true }));
       this.#session = session;
-      await Promise.all([...this.#consumers].map((consumer) => this.#restore(consumer)));
+      const restored = Promise.all([...this.#consumers].map((consumer) => this.#restore(consumer)));
+      // A queue without a leader keeps its consumer waiting; the others do not wait for it.
+      if (!(await atMost(clock, RESTORE_MS, restored)))
+        host.onFailure('a subscription', new Error(`a queue does not answer after ${RESTORE_MS} ms; it is waited for`));
       if (this.#session !== session || !session.isOpen) throw new Error('the connection broke while it was set up');
       host.onConnected();
     } catch (error) {

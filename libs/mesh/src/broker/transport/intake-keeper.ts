@@ -22,10 +22,12 @@ export class IntakeKeeper {
     this.#parts = parts;
   }
 
-  /** Opens what is to be open and is not. */
-  openAll(): void {
+  /** Opens what is to be open and is not. Resolves when each of them is, or has failed for now. */
+  async openAll(): Promise<void> {
     if (!this.#parts.mayOpen()) return;
-    for (const slot of this.#parts.slots()) slot.ensure().catch((error: unknown) => this.#onFailure(error));
+    await Promise.all(
+      this.#parts.slots().map((slot) => slot.ensure().catch((error: unknown) => this.#onFailure(error))),
+    );
   }
 
   stop(): void {
@@ -38,7 +40,7 @@ export class IntakeKeeper {
     onFailure('a subscription', error);
     this.#again ??= clock.setTimer(() => {
       this.#again = undefined;
-      this.openAll();
+      void this.openAll();
     }, REOPEN_MS);
   }
 }

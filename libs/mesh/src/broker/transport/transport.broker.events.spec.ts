@@ -22,10 +22,26 @@ describe('publishing over a transport', () => {
     await settled();
     expect(driver.published).toEqual([]);
     driver.host.onConnected();
+    await settled();
     expect(driver.published.map(({ message }) => String(message.body.data))).toEqual(['1', '2', '3']);
     for (const { answer } of driver.published) answer.resolve();
     await settled();
     expect(waiting.map(({ state }) => state)).toEqual(['resolved', 'resolved', 'resolved']);
+  });
+
+  it('opens its subscriptions before it sends what waited: it may be for them', async () => {
+    const { broker, driver } = await transportFixture({ required: false }, { startsAway: 'nobody answers' });
+    const opened = Promise.withResolvers<void>();
+    driver.intakesWait = opened.promise;
+    await broker.subscribe('n', () => 1);
+    void watch(broker.publish('n', 1));
+    await settled();
+    driver.host.onConnected();
+    await settled();
+    expect(driver.published).toEqual([]);
+    opened.resolve();
+    await settled();
+    expect(driver.published).toHaveLength(1);
   });
 
   it('says what is known of a message whose time is over', async () => {
@@ -38,6 +54,7 @@ describe('publishing over a transport', () => {
     expect(sent.outcome).toMatchObject({ code: 'MESH_PUBLISH_UNCONFIRMED', details: { outcome: 'unknown' } });
     expect(unsent.outcome).toMatchObject({ code: 'MESH_PUBLISH_UNCONFIRMED', details: { outcome: 'unsent' } });
     driver.host.onConnected();
+    await settled();
     expect(driver.published).toHaveLength(1);
     await clock.advance(1_000);
     expect(clock.pendingTimers).toBe(0);
@@ -52,6 +69,7 @@ describe('publishing over a transport', () => {
     await settled();
     expect(plain.outcome).toMatchObject({ details: { outcome: 'unknown' } });
     driver.host.onConnected();
+    await settled();
     expect(driver.published.map(({ message }) => message.id)).toEqual(['m-1', 'm-2', 'm-1']);
     driver.published[2]!.answer.resolve();
     await settled();

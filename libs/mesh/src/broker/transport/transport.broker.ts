@@ -29,6 +29,7 @@ import { assertSubscribeOptions, assertTopic } from '../handler-preparation.js';
 import { patternKey } from '../message-pattern.js';
 import { checked, conforming } from '../payload-schema.js';
 import { waitForPatterns } from '../wait-for.js';
+import { atMost } from './at-most.js';
 import { assertCapabilities, assertInbound } from './capabilities.js';
 import { ConnectionState } from './connection-state.js';
 import { IntakeKeeper } from './intake-keeper.js';
@@ -36,6 +37,9 @@ import { PendingRequests } from './pending-requests.js';
 import { RemoteEvents } from './remote-events.js';
 import { RequestServer } from './request-server.js';
 import type { DriverHost, TransportDriver } from './transport-driver.port.js';
+
+/** How long messages that waited for the connection still wait for the subscriptions to be opened. */
+const INTAKES_FIRST_MS = 5_000;
 
 /** A broker whose messages travel over a server. What is the same over every kind of server is here and beside; the rest is the driver's. */
 export class TransportBroker extends MessageBroker implements HealthSource, MessageServer {
@@ -119,10 +123,11 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     }
   }
 
-  override async publish(topic: string, payload?: unknown, options: PublishOptions = {}): Promise<PublishReceipt> {
-    assertTopic(topic);
-    this.#life.assertTakes(`The message for "${topic}"`);
-    return this.#events.publish(topic, payload, options);
+  override publish(topic: string, payload?: unknown, options: PublishOptions = {}): Promise<PublishReceipt> {
+    const published = this.#publish(topic, payload, options);
+    // Told even where nobody awaits it; it ends no process then.
+    published.catch((error: unknown) => this.#tellFailure(`the message for "${topic}"`, error));
+    return published;
   }
 
   override async subscribe<T = unknown>(
@@ -143,7 +148,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     const { name = handler.name || 'anonymous', schema } = options;
     const bound = schema ? (checked(schema, `The request "${key}"`, handler) as RequestHandler) : handler;
     const slot = this.#server.serve(key, name, bound);
-    if (this.#consuming) this.#intakes.openAll();
+    if (this.#consuming) void this.#intakes.openAll();
     return () => {
       this.#server.remove(key, slot);
       slot.stop().catch((error: unknown) => this.#tellFailure(`the end of "${key}"`, error));
@@ -159,7 +164,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   startConsuming(): void {
     if (this.#life.isStopped) return;
     this.#consuming = true;
-    this.#intakes.openAll();
+    void this.#intakes.openAll();
     for (const subscription of this.#events.bus.subscriptions) subscription.wake();
   }
 
@@ -240,14 +245,20 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
 
   #onConnected(): void {
     if (this.#life.isStopped || !this.#connection.up()) return;
-    this.#events.outbox.flush();
-    this.#intakes.openAll();
+    // What waits may be for subscriptions of our own, which a first connection has yet to open.
+    void atMost(this.#parts.clock, INTAKES_FIRST_MS, this.#intakes.openAll()).then(() => this.#events.outbox.flush());
   }
 
   #onDisconnected(reason: string): void {
     if (this.#life.isStopped || !this.#connection.away(reason)) return;
     this.#requests.onDisconnected(reason);
     this.#events.outbox.onDisconnected(reason);
+  }
+
+  async #publish(topic: string, payload: unknown, options: PublishOptions): Promise<PublishReceipt> {
+    assertTopic(topic);
+    this.#life.assertTakes(`The message for "${topic}"`);
+    return this.#events.publish(topic, payload, options);
   }
 
   async #requestChecked(key: string, payload: unknown, options: RequestOptions): Promise<unknown> {

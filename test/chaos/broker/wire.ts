@@ -1,0 +1,81 @@
+import { once } from 'node:events';
+import { createConnection, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+const HOST = '127.0.0.1';
+
+/** A wire to a server: it can be cut, frozen and mended, and cut just before certain bytes get through. */
+export class Wire {
+  readonly #to: number;
+  readonly #sockets = new Set<Socket>();
+  #proxy: Server | undefined;
+  #port = 0;
+  #guard: ((bytes: Buffer) => boolean) | undefined;
+
+  private constructor(to: number) {
+    this.#to = to;
+  }
+
+  /** To the server on this port of the machine. */
+  static async to(port: number): Promise<Wire> {
+    const wire = new Wire(port);
+    await wire.mend();
+    return wire;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Does nothing while it is whole. */
+  async mend(): Promise<void> {
+    if (this.#proxy) return;
+    this.#proxy = createServer((client) => this.#join(client)).listen(this.#port, HOST);
+    await once(this.#proxy, 'listening');
+    this.#port = (this.#proxy.address() as AddressInfo).port;
+  }
+
+  /** Ends every connection, and takes no new one. */
+  async cut(): Promise<void> {
+    const proxy = this.#proxy;
+    this.#proxy = undefined;
+    if (!proxy) return;
+    const closed = once(proxy, 'close');
+    proxy.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  /** The connections stay, and nothing comes through them; new ones work. */
+  freeze(): void {
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  /** Cuts itself before bytes for which `isIt` holds reach the server; resolves then. */
+  cutBefore(isIt: (bytes: Buffer) => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#guard = (bytes) => {
+        if (!isIt(bytes)) return false;
+        this.#guard = undefined;
+        this.cut().then(resolve, reject);
+        return true;
+      };
+    });
+  }
+
+  #join(client: Socket): void {
+    const server = createConnection({ host: HOST, port: this.#to });
+    this.#pass(client, server, (bytes) => this.#guard?.(bytes) ?? false);
+    this.#pass(server, client, () => false);
+  }
+
+  #pass(from: Socket, to: Socket, isStopped: (bytes: Buffer) => boolean): void {
+    this.#sockets.add(from);
+    from.setNoDelay(true);
+    from.on('data', (bytes) => void (isStopped(bytes) || to.write(bytes)));
+    from.on('error', () => undefined);
+    from.on('close', () => {
+      this.#sockets.delete(from);
+      to.destroy();
+    });
+  }
+}
