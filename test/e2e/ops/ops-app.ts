@@ -1,4 +1,12 @@
-import { Controller, Get, type INestApplication, Module, type Type } from '@nestjs/common';
+import {
+  Controller,
+  Get,
+  HttpException,
+  type INestApplication,
+  Module,
+  type Type,
+  VersioningType,
+} from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -26,6 +34,16 @@ const options: MeshOptions = {
   ops: { tokens: { read: READ, write: WRITE } },
 };
 
+/** As @nestjs/throttler: a global guard that refuses the third call. */
+class ThrottlerLikeGuard {
+  #calls = 0;
+
+  canActivate(): boolean {
+    if (++this.#calls > 2) throw new HttpException('Too Many Requests', 429);
+    return true;
+  }
+}
+
 class RefuseAll {
   canActivate(): boolean {
     return false;
@@ -47,7 +65,7 @@ export interface OpsApp {
   readonly breakers: CircuitBreakerManager;
 }
 
-/** A host with a prefix and a guard that refuses everything: neither may reach the operators' endpoints. */
+/** A host with a prefix, versions, a throttler and a guard that refuses everything: none may reach the mesh's own routes. */
 export async function startOps(
   platform: Platform,
   given: Partial<MeshOptions> = {},
@@ -56,12 +74,16 @@ export async function startOps(
   @Module({
     imports: [MeshModule.forRoot({ ...options, ...given }, extras)],
     controllers: [Host],
-    providers: [{ provide: APP_GUARD, useClass: RefuseAll }],
+    providers: [
+      { provide: APP_GUARD, useClass: ThrottlerLikeGuard },
+      { provide: APP_GUARD, useClass: RefuseAll },
+    ],
   })
   class App {}
   const module = await Test.createTestingModule({ imports: [App as Type] }).compile();
   const app = module.createNestApplication<INestApplication>(platforms[platform]() as never, { logger: false });
   app.setGlobalPrefix('api');
+  app.enableVersioning({ type: VersioningType.URI, defaultVersion: '1' });
   await app.listen(0, '127.0.0.1');
   return { app, url: await app.getUrl(), mesh: app.get(ServiceMesh), breakers: app.get(CircuitBreakerManager) };
 }

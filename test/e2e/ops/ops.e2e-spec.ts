@@ -17,14 +17,17 @@ afterEach(async () => {
 });
 
 describe.each(['Express', 'Fastify'] as const)("the operators' endpoints on %s", (platform) => {
-  it('stand beside a host whose prefix and guard they do not meet', async () => {
+  it('stand beside a host whose prefix, versions, throttler and guard they do not meet', async () => {
     const { get, url } = await start(platform);
     const { status, headers, json } = await get('/mesh');
     expect(status).toBe(200);
     expect(headers.get('cache-control')).toBe('no-store');
     expect(json).toMatchObject({ service: 'orders', instance: 'orders-1', phase: 'ready', ready: true, generation: 1 });
     expect(json.endpoints).toContain('POST breakers/:name');
-    expect((await fetch(`${url}/api/open`)).status).toBe(403);
+    const host = async () => (await fetch(`${url}/api/v1/open`)).status;
+    expect([await host(), await host(), await host()]).toEqual([403, 403, 429]);
+    for (const path of ['/mesh', '/metrics', '/health/live', '/health/ready', '/health/startup'])
+      for (let i = 0; i < 4; i++) expect([path, (await get(path)).status]).toEqual([path, 200]);
   });
 
   it('shows the graph of the components with states and start times', async () => {
@@ -291,7 +294,8 @@ describe.each(['Express', 'Fastify'] as const)("the operators' endpoints on %s",
   });
 
   it('never shows a secret', async () => {
-    const { get, post, mesh, patch } = await start(platform);
+    const { app, get, post, mesh, patch, url } = await start(platform);
+    const streamed = await fetch(`${url}/mesh/stream`, { headers: { authorization: `Bearer ${READ}` } });
     mesh.events.emit('policy.predicate-failed', {
       policy: 'payments.charge',
       predicate: 'retryIf',
@@ -305,6 +309,10 @@ describe.each(['Express', 'Fastify'] as const)("the operators' endpoints on %s",
     const texts = await Promise.all(paths.map(async (path) => (await get(`/mesh${path}`)).text));
     const explained = await get('/mesh/config/explain?path=ops.tokens.write');
     expect(explained.json.value).toBe('***');
-    expect([...texts, explained.text].join('\n')).not.toContain('planted');
+    const stream = streamed.text();
+    await app.close();
+    running = undefined;
+    expect(await stream).toContain('event: policy.predicate-failed');
+    expect([...texts, explained.text, await stream].join('\n')).not.toContain('planted');
   });
 });
