@@ -12,9 +12,10 @@ import { brokerOptionsSchema } from './broker.options.js';
 import { InProcessBroker } from './in-process.broker.js';
 
 const maxQueued = 100;
+const maxInFlight = 100;
 
 function create(): BrokerUnderTest {
-  const options = fixedOptions(brokerOptionsSchema.parse({ subscribe: { maxQueued } }));
+  const options = fixedOptions(brokerOptionsSchema.parse({ maxInFlight, subscribe: { maxQueued } }));
   const broker = new InProcessBroker(options, {
     clock: new SystemClock(),
     ids: new SystemIds(),
@@ -24,7 +25,7 @@ function create(): BrokerUnderTest {
     service: new ServiceInfo('conformance', 'conformance-1'),
   });
   broker.startConsuming();
-  return { broker, maxQueued, close: () => broker.stop() };
+  return { broker, maxQueued, maxInFlight, close: () => broker.stop() };
 }
 
 describe('InProcessBroker', () => {

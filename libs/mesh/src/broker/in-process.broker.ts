@@ -14,13 +14,12 @@ import {
   type Subscription,
   type WaitForOptions,
 } from '../core/broker.port.js';
-import type { CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
 import type { HealthReport, HealthSource } from '../core/health.port.js';
 import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEvents } from '../core/mesh.events.js';
-import { DrainingError } from '../core/mesh.errors.js';
 import type { BrokerCollaborators } from './broker-collaborators.js';
+import { BrokerLife } from './broker-life.js';
 import { BrokerMetrics } from './broker.metrics.js';
 import type { SharedBrokerOptions } from './broker.options.js';
 import type { DeadLetterQueue } from './dead-letters.js';
@@ -34,36 +33,31 @@ import type { RequestRoute } from './request-exchange.js';
 import { waitForPatterns } from './wait-for.js';
 
 /**
- * `open`: everything is taken. `draining`: only what running work asks for. `drained`: everything again, for the hooks of
- * the user's code that run between the drain and the stop. `stopped`: nothing.
- */
-type BrokerState = 'open' | 'draining' | 'drained' | 'stopped';
-
-/**
  * The default broker: requests are calls and events are bounded queues in this process. Payloads pass by reference, and
  * errors arrive as thrown. What waits in memory is lost when the process is killed.
  */
 export class InProcessBroker extends MessageBroker implements HealthSource, MessageServer {
   readonly #clock: Clock;
-  readonly #contexts: CallContexts;
   readonly #meshEvents: MeshEvents;
   readonly #desk: RequestDesk;
   readonly #bus: EventBus;
   readonly #handlerParts: HandlerParts;
-  #state: BrokerState = 'open';
+  readonly #life: BrokerLife;
   #consuming = false;
-  #drain: Promise<DrainReport> | undefined;
-  #ranEmpty = false;
-  #onIdle: () => void = () => undefined;
 
   constructor(options: LiveOptions<SharedBrokerOptions>, collaborators: BrokerCollaborators) {
     super();
     const { clock, ids, events, contexts } = collaborators;
     this.#clock = clock;
-    this.#contexts = contexts;
     this.#meshEvents = events;
     const metrics = new BrokerMetrics(collaborators.metrics);
-    this.#desk = new RequestDesk(options, metrics, { ...collaborators, onIdle: () => this.#onIdle() });
+    this.#life = new BrokerLife(collaborators, {
+      isIdle: () => this.#isIdle,
+      finished: () => this.#desk.finished + this.#bus.handled,
+      unfinished: () => this.#unfinished(),
+    });
+    const onIdle = (): void => this.#life.checkIdle();
+    this.#desk = new RequestDesk(options, metrics, { ...collaborators, onIdle });
     this.#bus = new EventBus(
       {
         clock,
@@ -72,8 +66,8 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
         contexts,
         options,
         isConsuming: () => this.#consuming,
-        isDraining: () => this.#state !== 'open',
-        onIdle: () => this.#onIdle(),
+        isDraining: () => !this.#life.isOpen,
+        onIdle,
       },
       metrics,
     );
@@ -94,7 +88,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   override request<R = unknown>(pattern: MessagePattern, payload?: unknown, options?: RequestOptions): Promise<R> {
     try {
       const key = typeof pattern === 'string' ? pattern : patternKey(pattern);
-      if (this.#state !== 'open') this.#refuseUnlessOpen(`The request "${key}"`);
+      if (!this.#life.isOpen) this.#life.assertTakes(`The request "${key}"`);
       if (options?.schema || options?.answerSchema) return this.#requestChecked<R>(key, payload, options);
       return this.#desk.request<R>(key, payload, options);
     } catch (error) {
@@ -122,7 +116,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   ): Promise<Subscription> {
     assertTopic(topic);
     assertSubscribeOptions(topic, options);
-    if (this.#state !== 'open') throw new DrainingError(`The subscription to "${topic}"`);
+    this.#life.assertOpen(`The subscription to "${topic}"`);
     const name = options.name ?? (handler.name || 'anonymous');
     const prepared = prepareHandler(topic, handler as MessageHandler<never>, { ...options, name }, this.#handlerParts);
     return this.#bus.subscribe(topic, prepared, { ...options, name });
@@ -146,7 +140,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
 
   /** Begins, or resumes, to deliver messages. Until then they wait; requests are answered all the same. */
   startConsuming(): void {
-    if (this.#state === 'stopped') return;
+    if (this.#life.isStopped) return;
     this.#consuming = true;
     for (const subscription of this.#bus.subscriptions) subscription.wake();
   }
@@ -154,7 +148,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   /** Delivers nothing until {@link startConsuming}: messages wait, running handlers finish. */
   pauseConsuming(): void {
     this.#consuming = false;
-    this.#onIdle();
+    this.#life.checkIdle();
   }
 
   override deadLetters(topic: string): DeadLetterQueue {
@@ -167,8 +161,9 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   }
 
   override drain(options: DrainOptions): Promise<DrainReport> {
-    this.#drain ??= this.#drainOnce(options);
-    return this.#drain;
+    return this.#life.drain(options, () => {
+      for (const subscription of this.#bus.subscriptions) subscription.hurry();
+    });
   }
 
   /**
@@ -176,21 +171,19 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
    * waited for, until `deadlineAt`.
    */
   async stop({ deadlineAt = 0 }: Partial<DrainOptions> = {}): Promise<void> {
-    // What the drain gave up is not waited for a second time.
-    if (this.#state === 'drained' && this.#ranEmpty) await this.#idleOrAt(deadlineAt);
-    this.#state = 'stopped';
+    await this.#life.end(deadlineAt);
     this.#consuming = false;
     for (const subscription of this.#bus.subscriptions) subscription.abandon();
     this.#desk.stop();
     void this.#handlerParts.store.stop();
-    this.#onIdle();
+    this.#life.checkIdle();
   }
 
   readHealth(): readonly (HealthReport & { readonly name: string })[] {
     const full = [...this.#bus.subscriptions].find((subscription) => !subscription.hasRoom);
     const details = {
       transport: 'in-process',
-      state: this.#state,
+      state: this.#life.state,
       handlers: this.#desk.handlers.size,
       subscriptions: this.#bus.subscriptions.size,
       inFlight: this.#desk.inFlight,
@@ -204,7 +197,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
 
   async #publish(topic: string, payload: unknown, options: PublishOptions): Promise<PublishReceipt> {
     assertTopic(topic);
-    this.#refuseUnlessOpen(`The message for "${topic}"`);
+    this.#life.assertTakes(`The message for "${topic}"`);
     if (options.schema) await conforming(options.schema, payload, `The message for "${topic}"`);
     return this.#bus.publish(topic, payload, options);
   }
@@ -216,50 +209,12 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     return (answerSchema ? await conforming(answerSchema, answer, `The answer to "${key}"`) : answer) as R;
   }
 
-  /** While draining, work that was accepted earlier may ask for more; it runs in a call context, a stray timer does not. */
-  #refuseUnlessOpen(what: string): void {
-    if (this.#state === 'open' || this.#state === 'drained') return;
-    if (this.#state === 'stopped' || !this.#contexts.current()) throw new DrainingError(what);
-  }
-
-  async #drainOnce({ deadlineAt }: DrainOptions): Promise<DrainReport> {
-    const startedAt = this.#clock.monotonic();
-    const finishedBefore = this.#finished;
-    if (this.#state === 'open') this.#state = 'draining';
-    for (const subscription of this.#bus.subscriptions) subscription.hurry();
-    await this.#idleOrAt(deadlineAt);
-    const report = { finished: this.#finished - finishedBefore, abandoned: this.#unfinished() };
-    this.#meshEvents.emit('broker.drained', { ...report, durationMs: this.#clock.monotonic() - startedAt });
-    this.#ranEmpty = this.#isIdle;
-    if (this.#state === 'draining') this.#state = 'drained';
-    return report;
-  }
-
-  #idleOrAt(deadlineAt: number): Promise<void> {
-    if (this.#isIdle) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = this.#clock.setTimer(() => done(), Math.max(0, deadlineAt - this.#clock.now()));
-      const done = (): void => {
-        timer.cancel();
-        this.#onIdle = () => undefined;
-        resolve();
-      };
-      this.#onIdle = () => {
-        if (this.#isIdle) done();
-      };
-    });
-  }
-
   get #isIdle(): boolean {
     if (this.#desk.inFlight > 0) return false;
     for (const subscription of this.#bus.subscriptions) {
       if (subscription.running.size > 0 || (this.#consuming && subscription.queued > 0)) return false;
     }
     return true;
-  }
-
-  get #finished(): number {
-    return this.#desk.finished + this.#bus.handled;
   }
 
   #unfinished(): DrainReport['abandoned'] {

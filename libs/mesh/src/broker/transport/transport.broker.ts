@@ -211,6 +211,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     this.#requests.stop();
     this.#server.stop();
     this.#events.outbox.stop();
+    this.#life.checkIdle();
     await this.#driver.stop();
     await this.#parts.dedupe.stop();
   }
