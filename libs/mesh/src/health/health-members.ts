@@ -16,11 +16,14 @@ export interface Member extends HealthMember {
   readonly weight: number;
   /** Of a contributor. */
   readonly monitor?: HealthMonitor;
+  /** It joined a service that runs and has no result yet: it counts nowhere so far. */
+  readonly isJoining?: boolean;
 }
 
 /** Everything that counts somewhere, with the configuration's word above the code's. */
 export function membersOf(from: {
   readonly monitors: Iterable<HealthMonitor>;
+  readonly joining: ReadonlySet<HealthMonitor>;
   readonly sources: readonly HealthSourceEntry[];
   readonly settings: HealthOptions['contributors'];
 }): Member[] {
@@ -37,6 +40,7 @@ export function membersOf(from: {
       groups: own?.groups ?? groups ?? DEFAULT_GROUPS,
       weight: own?.weight ?? weight ?? 1,
       monitor,
+      isJoining: from.joining.has(monitor),
     });
   }
   for (const { name, status, statusWhenRequired, reason, details, groups } of from.sources) {

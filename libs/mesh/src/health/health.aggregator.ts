@@ -1,7 +1,6 @@
 import type { Clock } from '../core/clock.js';
 import type {
   HealthContributor,
-  HealthCriticality,
   HealthGroup,
   HealthMembership,
   HealthReport,
@@ -14,23 +13,15 @@ import { MeshConfigError } from '../core/mesh.errors.js';
 import type { MeshEvents, MeshPhase } from '../core/mesh.events.js';
 import type { MetricsClient } from '../core/metrics.port.js';
 import { ApplicationHealth } from './application-health.js';
-import {
-  scoreOf,
-  toEntry,
-  worstOf,
-  type HealthEntries,
-  type HealthEntry,
-  type HealthSnapshot,
-} from './health-group.js';
+import { type HealthEntry, type HealthSnapshot, scoreOf } from './health-group.js';
 import type { HealthHistorySummary } from './health-history.js';
 import { HealthMetrics } from './health.metrics.js';
 import { HealthMonitor, type CheckSettings } from './health.monitor.js';
-import { APPLICATION, assertContributor, membersOf, type Member } from './health-members.js';
+import { assertContributor, membersOf, type Member } from './health-members.js';
 import type { HealthOptions } from './health.options.js';
 import { shortText, toReport } from './health-report.js';
+import { HealthSnapshots } from './health-snapshots.js';
 import { HealthSources } from './health.sources.js';
-
-const BUILT_IN_GROUPS: readonly HealthGroup[] = ['live', 'ready', 'startup'];
 
 export interface HealthAggregatorDeps {
   readonly clock: Clock;
@@ -73,10 +64,9 @@ export class HealthAggregator {
   /** Registered while the service was ready, and without a result so far. */
   readonly #joining = new Set<HealthMonitor>();
   readonly #sources = new HealthSources();
-  readonly #snapshots = new Map<HealthGroup, HealthSnapshot>();
+  readonly #snapshots: HealthSnapshots;
   #members: readonly Member[] | undefined;
   #composedWith: HealthOptions | undefined;
-  readonly #groupStatus = new Map<HealthGroup, HealthSnapshot['status']>();
   readonly #application: ApplicationHealth;
   readonly #metrics: HealthMetrics;
   #started = false;
@@ -89,6 +79,10 @@ export class HealthAggregator {
     this.#metrics = new HealthMetrics(deps.metrics);
     this.#application = new ApplicationHealth(deps.clock, () => options.current.maxEventLoopLagMs);
     this.#application.onChange = () => this.#changed();
+    this.#snapshots = new HealthSnapshots({
+      members: () => this.#currentMembers(),
+      application: this.#application,
+    });
     this.#changed();
   }
 
@@ -212,7 +206,7 @@ export class HealthAggregator {
   /** The health of a group right now. Asks nobody, never throws; the same object until something changes. */
   snapshot(group: HealthGroup): HealthSnapshot {
     this.#refresh();
-    return this.#snapshots.get(group) ?? this.#compose(group);
+    return this.#snapshots.of(group);
   }
 
   /** A group's entries for Terminus: `healthCheckService.check([() => health.indicator('ready')])`. Never throws. */
@@ -222,10 +216,7 @@ export class HealthAggregator {
 
   /** The groups that exist: the three built-in ones and those that somebody counts in. */
   groups(): readonly HealthGroup[] {
-    const groups = new Set(BUILT_IN_GROUPS);
-    for (const { groups: membership } of this.#currentMembers())
-      for (const group of Object.keys(membership)) groups.add(group);
-    return [...groups];
+    return this.#snapshots.groups();
   }
 
   /** Everything at once, for people: score, groups, and each contributor with its history. */
@@ -264,6 +255,7 @@ export class HealthAggregator {
   #currentMembers(): readonly Member[] {
     return (this.#members ??= membersOf({
       monitors: this.#monitors.values(),
+      joining: this.#joining,
       sources: this.#sources.entries,
       settings: this.options.current.contributors,
     }));
@@ -274,29 +266,6 @@ export class HealthAggregator {
     const now = this.deps.clock.monotonic();
     for (const monitor of this.#monitors.values()) monitor.expire(now);
     if (this.#sources.read() || this.#composedWith !== this.options.current) this.#changed();
-  }
-
-  #compose(group: HealthGroup): HealthSnapshot {
-    const members = this.#currentMembers().filter(
-      ({ groups, monitor }) => Object.hasOwn(groups, group) && !(monitor && this.#joining.has(monitor)),
-    );
-    const known = members.length > 0 || BUILT_IN_GROUPS.includes(group);
-    const entries: Record<string, HealthEntry> = {};
-    for (const member of members) entries[member.name] = toEntry(member, this.#criticality(member, group));
-    const application = known
-      ? this.#application.entryFor(group, worstOf(entries) !== 'down')
-      : ({ status: 'down', reason: `Nothing counts in the health group "${group}".` } as const);
-    if (application) entries[APPLICATION] = application;
-    const draining = group === 'ready' && this.#application.draining;
-    const snapshot: HealthSnapshot = { group, status: worstOf(entries), draining, entries };
-    // Only groups that exist are kept: the name may come from outside.
-    if (known) this.#snapshots.set(group, snapshot);
-    return snapshot;
-  }
-
-  /** A start that is over stays over: from then on nothing takes `startup` down. */
-  #criticality({ groups }: Member, group: HealthGroup): HealthCriticality {
-    return group === 'startup' && this.#application.started ? 'optional' : groups[group]!;
   }
 
   #transition(
@@ -316,17 +285,11 @@ export class HealthAggregator {
   /** Drops what was composed, and tells at once when a group's own status is another one now. */
   #changed(): void {
     this.#invalidate();
-    for (const group of BUILT_IN_GROUPS) {
-      const { status, entries } = this.#compose(group);
-      const before = this.#groupStatus.get(group);
-      this.#groupStatus.set(group, status);
-      if (before === undefined || before === status) continue;
-      this.deps.events.emit('health.group', { group, from: before, to: status, ...causeOf(entries, status) });
-    }
+    for (const change of this.#snapshots.changes()) this.deps.events.emit('health.group', change);
   }
 
   #invalidate(): void {
-    this.#snapshots.clear();
+    this.#snapshots.invalidate();
     this.#members = undefined;
     this.#composedWith = this.options.current;
   }
@@ -338,11 +301,4 @@ export class HealthAggregator {
       if (monitor) this.#metrics.component(name, state, groups);
     }
   }
-}
-
-/** Which entry made the group what it is: the first that is as bad as the group. */
-function causeOf(entries: HealthEntries, status: HealthSnapshot['status']): { reason?: string } {
-  if (status === 'up') return {};
-  const [name, entry] = Object.entries(entries).find(([, candidate]) => candidate.status === status)!;
-  return { reason: entry.reason === undefined ? name : `${name}: ${entry.reason}` };
 }
