@@ -10,13 +10,7 @@ import { NoResponderError, OverloadedError, PayloadError, RequestTimeoutError } 
 import { UNSERVED, type BrokerMetrics } from './broker.metrics.js';
 import type { SharedBrokerOptions } from './broker.options.js';
 import { CountedIds } from './counted-ids.js';
-import {
-  RequestExchange,
-  type ExchangeTable,
-  type RequestCall,
-  type RequestRoute,
-  type Running,
-} from './request-exchange.js';
+import { RequestExchange, type ExchangeTable, type RequestRoute, type Running } from './request-exchange.js';
 import { TimeoutList } from './timeout-list.js';
 
 /** How long an offset between the two clocks is trusted: as late as a jump of the machine's clock may be noticed. */
@@ -26,6 +20,17 @@ const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
 /** Finds the policy `broker:<pattern>` by either name; `undefined` when there is none. */
 export type PolicyFor = (pattern: string, policyName: string) => Policy | undefined;
+
+/** One request as its handler is called with. */
+interface RequestCall {
+  readonly route: RequestRoute;
+  readonly payload: unknown;
+  readonly options: RequestOptions;
+  /** Absent when the caller's own context will do. */
+  readonly context: CallContext | undefined;
+  /** Epoch ms. */
+  readonly deadlineAt: number;
+}
 
 interface DeskCollaborators {
   readonly clock: Clock;
@@ -118,12 +123,12 @@ export class RequestDesk implements ExchangeTable {
     const deadlineAt = inherited ? parent.deadlineAt! : now + timeoutMs;
     if (deadlineAt <= now) this.#refuseExpired(route);
     const context = inherited ? undefined : this.#childContext(parent, deadlineAt);
-    const call = { route, payload, options, context, deadlineAt, startedAt, timeoutMs: deadlineAt - now };
-    const exchange = new RequestExchange(this, call);
+    const exchange = new RequestExchange(this, { route, startedAt, timeoutMs: deadlineAt - now });
     this.#inFlight++;
     if (signal) exchange.listenTo(signal);
     // A policy that was found once stays, whatever its options become; one that is missing may be configured later.
     const policy = (route.policy ??= this.#parts.policyFor?.(key, route.policyName));
+    const call = { route, payload, options, context, deadlineAt };
     try {
       exchange.follow(policy ? this.#callUnderPolicy(policy, call, exchange) : this.#call(call, exchange));
     } catch (error) {

@@ -1,6 +1,5 @@
 import { isObservable, lastValueFrom, type Observable, type Subscription } from 'rxjs';
-import type { RequestMessage, RequestOptions } from '../core/broker.port.js';
-import type { CallContext } from '../core/call-context.js';
+import type { RequestMessage } from '../core/broker.port.js';
 import type { Clock } from '../core/clock.js';
 import type { Policy } from '../core/policy.port.js';
 import type { RequestMetrics } from './broker.metrics.js';
@@ -21,15 +20,9 @@ export interface RequestRoute {
   policy: Policy | undefined;
 }
 
-/** One request on its way to its handler. */
-export interface RequestCall {
+/** What is known of a request from its beginning to its end. */
+export interface ExchangeParts {
   readonly route: RequestRoute;
-  readonly payload: unknown;
-  readonly options: RequestOptions;
-  /** Absent when the caller's own context will do. */
-  readonly context: CallContext | undefined;
-  /** Epoch ms. */
-  readonly deadlineAt: number;
   /** Of the clock's `monotonic()`. */
   readonly startedAt: number;
   readonly timeoutMs: number;
@@ -55,7 +48,9 @@ export interface ExchangeTable {
 /** One request from its sending to its answer. It settles once: by the handler, by its timeout, or by its caller. */
 export class RequestExchange extends Expiring implements Running {
   readonly #table: ExchangeTable;
-  readonly #call: RequestCall;
+  readonly startedAt: number;
+  readonly #route: RequestRoute;
+  readonly #timeoutMs: number;
   /** What the caller gets. */
   readonly promise: Promise<unknown>;
   #resolve!: (value: unknown) => void;
@@ -68,23 +63,21 @@ export class RequestExchange extends Expiring implements Running {
   #handlerAbort: AbortController | undefined = undefined;
   #stream: Subscription | undefined = undefined;
 
-  constructor(table: ExchangeTable, call: RequestCall) {
+  constructor(table: ExchangeTable, { route, startedAt, timeoutMs }: ExchangeParts) {
     super();
     this.#table = table;
-    this.#call = call;
+    this.startedAt = startedAt;
+    this.#route = route;
+    this.#timeoutMs = timeoutMs;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    table.timeouts.add(this, call.startedAt + call.timeoutMs);
+    table.timeouts.add(this, startedAt + timeoutMs);
   }
 
   get name(): string {
-    return this.#call.route.key;
-  }
-
-  get startedAt(): number {
-    return this.#call.startedAt;
+    return this.#route.key;
   }
 
   /** Aborts when nobody waits for the answer any more. */
@@ -99,7 +92,7 @@ export class RequestExchange extends Expiring implements Running {
   /** Lets the caller end the request. */
   listenTo(signal: AbortSignal): void {
     const listener = (): void => {
-      this.#call.route.metrics.cancelled.inc();
+      this.#route.metrics.cancelled.inc();
       this.#giveUp(signal.reason);
     };
     this.#abort = { signal, listener };
@@ -118,7 +111,7 @@ export class RequestExchange extends Expiring implements Running {
 
   fail(error: unknown): void {
     if (!this.#settled) {
-      this.#call.route.metrics.failed.inc();
+      this.#route.metrics.failed.inc();
       this.#settle();
       this.#reject(error);
     }
@@ -158,17 +151,16 @@ export class RequestExchange extends Expiring implements Running {
   }
 
   override expire(): void {
-    const { route, startedAt, timeoutMs } = this.#call;
-    route.metrics.timedOut.inc();
+    this.#route.metrics.timedOut.inc();
     // A broker that stops ends it before its time.
-    const waitedMs = Math.min(timeoutMs, this.#table.clock.monotonic() - startedAt);
-    this.#giveUp(new RequestTimeoutError(route.key, Math.round(waitedMs)));
+    const waitedMs = Math.min(this.#timeoutMs, this.#table.clock.monotonic() - this.startedAt);
+    this.#giveUp(new RequestTimeoutError(this.#route.key, Math.round(waitedMs)));
   }
 
   #answer(value: unknown): void {
     if (typeof value === 'object' && isObservable(value)) return this.#followStream(value);
     if (!this.#settled) {
-      this.#call.route.metrics.ok.inc();
+      this.#route.metrics.ok.inc();
       this.#settle();
       this.#resolve(value);
     }
@@ -190,8 +182,7 @@ export class RequestExchange extends Expiring implements Running {
     this.#settled = true;
     this.#table.timeouts.remove(this);
     if (this.#abort) this.#abort.signal.removeEventListener('abort', this.#abort.listener);
-    const { route, startedAt } = this.#call;
-    route.metrics.duration.observe((this.#table.clock.monotonic() - startedAt) / 1_000);
+    this.#route.metrics.duration.observe((this.#table.clock.monotonic() - this.startedAt) / 1_000);
   }
 
   #followStream(stream: Observable<unknown>): void {

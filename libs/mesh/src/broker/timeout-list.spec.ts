@@ -58,4 +58,17 @@ describe('TimeoutList', () => {
     expect(entries.map((entry) => entry.expiredAt)).toEqual([0, 0, 0]);
     expect(clock.pendingTimers).toBe(0);
   });
+
+  it('ends an entry of a tick whose slot was swept meanwhile', async () => {
+    const clock = new VirtualClock();
+    const list = new TimeoutList<Entry>(clock);
+    const [early, late] = [new Entry(clock), new Entry(clock)];
+    const dueAt = clock.monotonic() + 5_000;
+    list.add(early, dueAt);
+    list.remove(early);
+    await clock.advance(1_000);
+    list.add(late, dueAt);
+    await clock.advance(4_020);
+    expect(late.expiredAt).toBeGreaterThanOrEqual(dueAt);
+  });
 });

@@ -12,6 +12,7 @@ export abstract class Expiring {
 }
 
 interface Slot {
+  readonly tick: number;
   first: Expiring | undefined;
 }
 
@@ -22,6 +23,8 @@ interface Slot {
 export class TimeoutList<T extends Expiring> {
   readonly #clock: Clock;
   readonly #slots = new Map<number, Slot>();
+  // What comes in a row mostly ends in one tick.
+  #latest: Slot | undefined;
   #timer: Timer | undefined;
   #armedTick = Number.POSITIVE_INFINITY;
 
@@ -32,8 +35,7 @@ export class TimeoutList<T extends Expiring> {
   /** Ends `entry` at `at`, an instant of the clock's `monotonic()`. */
   add(entry: T, at: number): void {
     const tick = Math.ceil(at / TICK_MS);
-    let slot = this.#slots.get(tick);
-    if (!slot) this.#slots.set(tick, (slot = { first: undefined }));
+    const slot = this.#latest?.tick === tick ? this.#latest : this.#slotOf(tick);
     entry.slot = slot;
     entry.next = slot.first;
     if (slot.first) slot.first.previous = entry;
@@ -60,6 +62,18 @@ export class TimeoutList<T extends Expiring> {
     this.#expireUntil(Number.POSITIVE_INFINITY);
   }
 
+  #slotOf(tick: number): Slot {
+    let slot = this.#slots.get(tick);
+    if (!slot) this.#slots.set(tick, (slot = { tick, first: undefined }));
+    this.#latest = slot;
+    return slot;
+  }
+
+  #forget(slot: Slot): void {
+    this.#slots.delete(slot.tick);
+    if (slot === this.#latest) this.#latest = undefined;
+  }
+
   #arm(tick: number): void {
     this.#timer?.cancel();
     this.#armedTick = tick;
@@ -84,7 +98,7 @@ export class TimeoutList<T extends Expiring> {
   #expireUntil(dueTick: number): number {
     let nearest = Number.POSITIVE_INFINITY;
     for (const [tick, slot] of this.#slots) {
-      if (tick <= dueTick || !slot.first) this.#slots.delete(tick);
+      if (tick <= dueTick || !slot.first) this.#forget(slot);
       else nearest = Math.min(nearest, tick);
       if (tick > dueTick) continue;
       for (let entry = slot.first; entry; entry = slot.first) {
