@@ -1,9 +1,10 @@
-import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../cache/redis-server.js';
-import { type BrokerInput, type ChaosServer, type ServerKind, skipReason } from './chaos-server.js';
+import { type BrokerInput, type ServerKind, skipReason } from './chaos-server.js';
+import { OwnServer, type OwnServerParts } from './own-server.js';
 import { HELLO, isAcknowledgement } from './rabbitmq-server.js';
 import { ServerProcess } from './server-process.js';
 import { Wire } from './wire.js';
@@ -14,22 +15,12 @@ const script = ['/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(':
   .find((path) => existsSync(path));
 
 /** A private RabbitMQ with its own Erlang port mapper on free ports, whose store outlives it. It takes seconds to start. */
-export class RabbitMqNode implements ChaosServer {
-  readonly #folder: string;
-  readonly #process: ServerProcess;
-  readonly #wire: Wire;
+export class RabbitMqNode extends OwnServer {
   readonly #portMapper: ChildProcess;
 
-  private constructor(parts: {
-    readonly folder: string;
-    readonly process: ServerProcess;
-    readonly wire: Wire;
-    readonly portMapper: ChildProcess;
-  }) {
-    this.#folder = parts.folder;
-    this.#process = parts.process;
-    this.#wire = parts.wire;
-    this.#portMapper = parts.portMapper;
+  private constructor(parts: OwnServerParts, portMapper: ChildProcess) {
+    super(parts);
+    this.#portMapper = portMapper;
   }
 
   static async start(): Promise<RabbitMqNode> {
@@ -59,43 +50,19 @@ export class RabbitMqNode implements ChaosServer {
         RABBITMQ_ENABLED_PLUGINS_FILE: plugins,
       },
     });
-    const node = new RabbitMqNode({ folder, process, wire: await Wire.to(port), portMapper });
+    const node = new RabbitMqNode({ folder, process, wire: await Wire.to(port), isAcknowledgement }, portMapper);
     await node.start();
     return node;
   }
 
-  options(names: string): BrokerInput {
-    const servers = `amqp://guest:guest@127.0.0.1:${this.#wire.port}`;
+  override options(names: string): BrokerInput {
+    const servers = `amqp://guest:guest@127.0.0.1:${this.port}`;
     return { transport: 'rabbitmq', servers, namePrefix: names, heartbeatMs: 1_000 };
   }
 
-  async start(): Promise<void> {
-    await this.#process.start();
-    await this.#wire.mend();
-  }
-
-  kill(): Promise<void> {
-    return this.#process.kill();
-  }
-
-  hang(): void {
-    this.#process.hang();
-  }
-
-  resume(): void {
-    this.#process.resume();
-  }
-
-  async crashBeforeAck(): Promise<void> {
-    await this.#wire.cutBefore(isAcknowledgement);
-    await this.kill();
-  }
-
-  async stop(): Promise<void> {
-    await this.#wire.cut();
-    await this.kill();
+  override async stop(): Promise<void> {
+    await super.stop();
     this.#portMapper.kill();
-    rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 

@@ -33,13 +33,16 @@ export class ServerProcess {
       if (!this.#runs || Date.now() > giveUpAt) throw new Error(`${program} does not answer on port ${port}`);
   }
 
-  /** SIGKILL: nothing is said, nothing is flushed. */
+  /** SIGKILL: nothing is said, nothing is flushed. Resolves when nothing answers any more. */
   async kill(): Promise<void> {
     const child = this.#process;
     if (!child || !this.#runs) return;
     const gone = once(child, 'exit');
     this.#signal('SIGKILL');
     await gone;
+    // What it consists of dies one after the other.
+    const { port, hello } = this.#command;
+    while (await answers(port, hello)) await sleep(5);
   }
 
   /** SIGSTOP: the port stays open, and nothing answers. */

@@ -13,6 +13,7 @@ import type { Ids } from '../../core/ids.js';
 import { MeshConfigError } from '../../core/mesh.errors.js';
 import { PublishUnconfirmedError } from '../broker.errors.js';
 import type { NatsBrokerOptions } from '../broker.options.js';
+import { loadClient } from '../transport/load-client.js';
 import { HEADER } from '../transport/message-headers.js';
 import type {
   ConsumeSpec,
@@ -289,11 +290,11 @@ export class JetStream {
   }
 
   async #load(): Promise<Api> {
-    const module = await import('@nats-io/jetstream').catch((error: unknown) => {
-      throw new MeshConfigError(
-        `Confirmed messages and atLeastOnce subscriptions over NATS need JetStream's client: npm i @nats-io/jetstream@3 (${(error as Error).message})`,
-      );
-    });
+    const module = await loadClient(
+      () => import('@nats-io/jetstream'),
+      "Confirmed messages and atLeastOnce subscriptions over NATS need JetStream's client",
+      '@nats-io/jetstream@3',
+    );
     const manager = await module.jetstreamManager(this.#connection).catch((error: unknown) => {
       if ((error as Error).name !== 'JetStreamNotEnabled') throw error;
       const why = 'Confirmed messages and atLeastOnce subscriptions need it: start nats-server with -js.';

@@ -9,10 +9,10 @@ import type {
 import type { DeadLetters } from '../../core/broker.port.js';
 import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
-import { MeshConfigError } from '../../core/mesh.errors.js';
 import { PayloadError } from '../broker.errors.js';
 import type { NatsBrokerOptions } from '../broker.options.js';
 import { atMost } from '../transport/at-most.js';
+import { loadClient } from '../transport/load-client.js';
 import { HEADER } from '../transport/message-headers.js';
 import type {
   ConsumeSpec,
@@ -80,7 +80,11 @@ export class NatsDriver implements TransportDriver {
 
   async start(host: DriverHost, signal: AbortSignal): Promise<void> {
     this.#host = host;
-    const client = await loadClient();
+    const client = await loadClient(
+      () => import('@nats-io/transport-node'),
+      'broker.transport "nats" needs its client',
+      '@nats-io/transport-node@3 @nats-io/jetstream@3',
+    );
     const connection = await this.#connect(client, host, signal);
     const streams = new JetStream(connection, this.#subjects, {
       ...this.#parts,
@@ -286,15 +290,5 @@ export class NatsDriver implements TransportDriver {
       throw new PayloadError(
         `A payload has ${data.length} bytes; this NATS server takes ${limit}. Send a reference to it, or raise max_payload.`,
       );
-  }
-}
-
-async function loadClient(): Promise<NatsModule> {
-  try {
-    return await import('@nats-io/transport-node');
-  } catch (error) {
-    throw new MeshConfigError(
-      `broker.transport "nats" needs its client: npm i @nats-io/transport-node@3 @nats-io/jetstream@3 (${(error as Error).message})`,
-    );
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { tlsOptions } from '../transport/tls.options.js';
 
 const positive = z.number().int().min(1);
 
@@ -11,14 +12,7 @@ export const natsOptions = {
   user: z.string().optional().describe('User name, with `password`.'),
   password: z.string().optional().describe('Password of `user`.').meta({ secret: true }),
   token: z.string().optional().describe('Token instead of user and password.').meta({ secret: true }),
-  tls: z
-    .strictObject({
-      caFile: z.string().optional().describe('File with the certificate authority.'),
-      certFile: z.string().optional().describe('File with the client certificate.'),
-      keyFile: z.string().optional().describe('File with the key of the client certificate.'),
-    })
-    .optional()
-    .describe('Encrypts the connection, with a client certificate when given.'),
+  tls: tlsOptions,
   subjectPrefix: z
     .string()
     .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/)

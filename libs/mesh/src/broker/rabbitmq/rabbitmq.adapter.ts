@@ -2,11 +2,11 @@ import type { AsyncMessage, Connection } from 'rabbitmq-client';
 import type { DeadLetters } from '../../core/broker.port.js';
 import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
-import { MeshConfigError } from '../../core/mesh.errors.js';
 import type { ServiceInfo } from '../../core/service-info.js';
 import { PayloadError } from '../broker.errors.js';
 import type { RabbitMqBrokerOptions } from '../broker.options.js';
 import { atMost } from '../transport/at-most.js';
+import { loadClient } from '../transport/load-client.js';
 import { HEADER } from '../transport/message-headers.js';
 import type {
   ConsumeSpec,
@@ -79,7 +79,11 @@ export class RabbitMqDriver implements TransportDriver {
   }
 
   async start(host: DriverHost, signal: AbortSignal): Promise<void> {
-    const Client = await loadClient();
+    const { Connection: Client } = await loadClient(
+      () => import('rabbitmq-client'),
+      'broker.transport "rabbitmq" needs its client',
+      'rabbitmq-client@5',
+    );
     signal.throwIfAborted();
     const started = Promise.withResolvers<void>();
     let failure: unknown;
@@ -247,15 +251,5 @@ export class RabbitMqDriver implements TransportDriver {
       throw new PayloadError(
         `A payload has ${data.length} bytes; broker.maxMessageBytes allows ${maxMessageBytes}. Send a reference to it, or raise the limit here and on the server.`,
       );
-  }
-}
-
-async function loadClient(): Promise<typeof Connection> {
-  try {
-    return (await import('rabbitmq-client')).Connection;
-  } catch (error) {
-    throw new MeshConfigError(
-      `broker.transport "rabbitmq" needs its client: npm i rabbitmq-client@5 (${(error as Error).message})`,
-    );
   }
 }

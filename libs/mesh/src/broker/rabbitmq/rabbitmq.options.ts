@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { tlsOptions } from '../transport/tls.options.js';
 
 const server = z.string().regex(/^amqps?:\/\/[^/]+/, 'must look like amqp://host:5672');
 
@@ -14,14 +15,7 @@ export const rabbitMqOptions = {
   user: z.string().default('guest').describe('User name, unless the address has one.'),
   password: z.string().default('guest').describe('Password, unless the address has one.').meta({ secret: true }),
   vhost: z.string().min(1).default('/').describe('Virtual host, unless the address has one.'),
-  tls: z
-    .strictObject({
-      caFile: z.string().optional().describe('File with the certificate authority.'),
-      certFile: z.string().optional().describe('File with the client certificate.'),
-      keyFile: z.string().optional().describe('File with the key of the client certificate.'),
-    })
-    .optional()
-    .describe('Encrypts the connection, with a client certificate when given.'),
+  tls: tlsOptions,
   namePrefix: z
     .string()
     .max(60)
