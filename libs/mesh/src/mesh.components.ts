@@ -2,6 +2,7 @@ import { BrokerComponent } from './broker/broker.component.js';
 import { ConfigStore } from './config/config.store.js';
 import { Clock } from './core/clock.js';
 import type { MeshComponent } from './core/component.port.js';
+import { EventLoopSampler } from './core/event-loop.sampler.js';
 import type { HealthReport } from './core/health.port.js';
 import { MeshEvents } from './core/mesh.events.js';
 import type { MetricsClient } from './core/metrics.port.js';
@@ -62,7 +63,7 @@ export class BuiltInComponents {
   #metricsSteps(metrics: MetricsClient): Partial<Steps> {
     const own = metrics as Partial<Steps>;
     const { processMetrics } = this.get(ConfigStore<MeshConfig>).snapshot.metrics;
-    const process = processMetrics ? new ProcessMetrics(metrics) : undefined;
+    const process = processMetrics ? new ProcessMetrics(metrics, this.get(EventLoopSampler)) : undefined;
     return {
       start: async (context) => {
         await own.start?.(context);

@@ -7,7 +7,8 @@ import { ConfigStore } from './config/config.store.js';
 import { MessageBroker } from './core/broker.port.js';
 import { CacheClient } from './core/cache.port.js';
 import { CallContexts } from './core/call-context.js';
-import { Clock } from './core/clock.js';
+import { Clock, SystemClock } from './core/clock.js';
+import { EventLoopSampler } from './core/event-loop.sampler.js';
 import { Ids } from './core/ids.js';
 import { MeshEvents } from './core/mesh.events.js';
 import { MeshRuntime } from './core/mesh-runtime.js';
@@ -121,11 +122,13 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
         new CircuitBreakerManager(config.section('resilience'), { clock, ids, events, metrics, contexts }),
     ),
     { provide: PolicyRunner, useExisting: CircuitBreakerManager },
+    // The loop is the machine's, whatever clock a test gives to the application.
+    provide(EventLoopSampler, [], () => new EventLoopSampler(new SystemClock())),
     provide(
       HealthAggregator,
-      [Config, Clock, Ids, MeshEvents, MetricsClient],
-      (config, clock, ids, events, metrics) => {
-        return new HealthAggregator(config.section('health'), { clock, ids, events, metrics });
+      [Config, Clock, EventLoopSampler, Ids, MeshEvents, MetricsClient],
+      (config, clock, eventLoop, ids, events, metrics) => {
+        return new HealthAggregator(config.section('health'), { clock, eventLoop, ids, events, metrics });
       },
     ),
     terminusFormatterProvider,

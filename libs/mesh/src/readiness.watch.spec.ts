@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { HealthReport } from './core/health.port.js';
 import { SystemIds } from './core/ids.js';
+import { EventLoopSampler } from './core/event-loop.sampler.js';
 import { fixedOptions } from './core/live-options.js';
 import { MeshEvents } from './core/mesh.events.js';
 import { HealthAggregator } from './health/health.aggregator.js';
@@ -23,7 +24,13 @@ beforeEach(async () => {
   clock = new VirtualClock();
   events = new MeshEvents();
   const metrics = new PrometheusMetrics(fixedOptions(metricsSchema.parse({})), events);
-  health = new HealthAggregator(fixedOptions(healthSchema.parse({})), { clock, ids: new SystemIds(), events, metrics });
+  health = new HealthAggregator(fixedOptions(healthSchema.parse({})), {
+    clock,
+    eventLoop: new EventLoopSampler(clock),
+    ids: new SystemIds(),
+    events,
+    metrics,
+  });
   downs = [];
   answer = () => ({ status: 'up' });
   health.register({ name: 'db', groups: { ready: 'required' }, check: () => answer() });

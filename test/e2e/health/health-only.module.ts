@@ -9,6 +9,7 @@ import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { CallContexts } from '../../../libs/mesh/src/core/call-context.js';
 import { SystemClock } from '../../../libs/mesh/src/core/clock.js';
 import { SystemIds } from '../../../libs/mesh/src/core/ids.js';
+import { EventLoopSampler } from '../../../libs/mesh/src/core/event-loop.sampler.js';
 import { fixedOptions } from '../../../libs/mesh/src/core/live-options.js';
 import { MeshEvents } from '../../../libs/mesh/src/core/mesh.events.js';
 import { MetricsClient } from '../../../libs/mesh/src/core/metrics.port.js';
@@ -53,7 +54,8 @@ export class HealthOnlyModule implements OnApplicationBootstrap, OnModuleDestroy
         {
           provide: HealthAggregator,
           inject: [MetricsClient],
-          useFactory: (metrics: MetricsClient) => new HealthAggregator(live, { clock, ids, events, metrics }),
+          useFactory: (metrics: MetricsClient) =>
+            new HealthAggregator(live, { clock, eventLoop: new EventLoopSampler(clock), ids, events, metrics }),
         },
         {
           provide: HttpIntake,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { EventLoopSampler } from '../core/event-loop.sampler.js';
 import { VirtualClock } from '../testing/virtual-clock.js';
 import { ApplicationHealth } from './application-health.js';
 
@@ -17,7 +18,7 @@ class BlockingClock extends VirtualClock {
 
 function start() {
   const clock = new BlockingClock();
-  const application = new ApplicationHealth(clock, () => 10_000);
+  const application = new ApplicationHealth({ clock, eventLoop: new EventLoopSampler(clock) }, () => 10_000);
   let changes = 0;
   application.onChange = () => changes++;
   application.start();

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.js';
+import type { EventLoopSampler } from '../core/event-loop.sampler.js';
 import type { HealthGroup } from '../core/health.port.js';
 import type { MeshPhase } from '../core/mesh.events.js';
-import { EventLoopMonitor } from './event-loop.monitor.js';
 import type { HealthEntry } from './health-group.js';
 
 const NOT_READY: Readonly<Record<Exclude<MeshPhase, 'ready'>, string>> = {
@@ -12,27 +12,41 @@ const NOT_READY: Readonly<Record<Exclude<MeshPhase, 'ready'>, string>> = {
   failed: 'The application failed to start.',
 };
 
+/** How long a block of the event loop counts after its end: it is over, but where it came from there may be more. */
+const BLOCK_COUNTS_MS = 1_000;
+
+export interface ApplicationHealthDeps {
+  readonly clock: Clock;
+  readonly eventLoop: EventLoopSampler;
+}
+
+interface Block {
+  readonly lengthMs: number;
+  /** On the monotonic clock. */
+  readonly countsUntil: number;
+}
+
 /**
  * What the application says about itself, beside what its parts say: where it is in its life, whether it wants traffic,
  * and whether its event loop still turns. It asks nobody outside the process.
  */
 export class ApplicationHealth {
   onChange: () => void = () => undefined;
-  readonly #eventLoop: EventLoopMonitor;
+  readonly #clock: Clock;
+  readonly #eventLoop: EventLoopSampler;
+  readonly #maxEventLoopLagMs: () => number;
   #phase: MeshPhase = 'starting';
   #hasBeenReady = false;
   #started = false;
   #unready: string | undefined;
   #broken: string | undefined;
-  #blockedMs: number | undefined;
+  #block: Block | undefined;
+  #unsubscribe: (() => void) | undefined;
 
-  constructor(clock: Clock, maxEventLoopLagMs: () => number) {
-    this.#eventLoop = new EventLoopMonitor(clock, (lagMs) => {
-      const blockedMs = lagMs > maxEventLoopLagMs() ? Math.round(lagMs) : undefined;
-      if (blockedMs === this.#blockedMs) return;
-      this.#blockedMs = blockedMs;
-      this.onChange();
-    });
+  constructor({ clock, eventLoop }: ApplicationHealthDeps, maxEventLoopLagMs: () => number) {
+    this.#clock = clock;
+    this.#eventLoop = eventLoop;
+    this.#maxEventLoopLagMs = maxEventLoopLagMs;
   }
 
   get phase(): MeshPhase {
@@ -49,11 +63,12 @@ export class ApplicationHealth {
   }
 
   start(): void {
-    this.#eventLoop.start();
+    this.#unsubscribe ??= this.#eventLoop.onSample((delayMs) => this.#noteDelay(delayMs));
   }
 
   stop(): void {
-    this.#eventLoop.stop();
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
   }
 
   setPhase(phase: MeshPhase): void {
@@ -83,11 +98,19 @@ export class ApplicationHealth {
     return reason === undefined ? undefined : { status: 'down', reason };
   }
 
+  #noteDelay(delayMs: number): void {
+    const now = this.#clock.monotonic();
+    if (delayMs > this.#maxEventLoopLagMs()) this.#block = { lengthMs: delayMs, countsUntil: now + BLOCK_COUNTS_MS };
+    else if (this.#block && now >= this.#block.countsUntil) this.#block = undefined;
+    else return;
+    this.onChange();
+  }
+
   #objection(group: HealthGroup, membersAreUp: boolean): string | undefined {
     switch (group) {
       case 'live':
         if (this.#broken !== undefined) return this.#broken;
-        return this.#blockedMs === undefined ? undefined : `The event loop was blocked for ${this.#blockedMs} ms.`;
+        return this.#block && `The event loop was blocked for ${Math.round(this.#block.lengthMs)} ms.`;
       case 'ready':
         return this.#phase === 'ready' ? this.#unready : NOT_READY[this.#phase];
       case 'startup':

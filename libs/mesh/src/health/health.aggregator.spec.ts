@@ -1,4 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { SystemClock } from '../core/clock.js';
+import { EventLoopSampler } from '../core/event-loop.sampler.js';
 import type { HealthContributor, HealthReport, HealthSourceEntry } from '../core/health.port.js';
 import { SystemIds } from '../core/ids.js';
 import { fixedOptions, SettableOptions } from '../core/live-options.js';
@@ -26,6 +28,7 @@ class Fixture {
     this.options = new SettableOptions(healthSchema.parse(options));
     this.health = new HealthAggregator(this.options, {
       clock: this.clock,
+      eventLoop: new EventLoopSampler(new SystemClock()),
       ids: new SystemIds(),
       events: this.events,
       metrics: this.metrics,

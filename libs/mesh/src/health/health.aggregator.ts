@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.js';
+import type { EventLoopSampler } from '../core/event-loop.sampler.js';
 import type {
   HealthContributor,
   HealthGroup,
@@ -25,6 +26,7 @@ import { HealthSources } from './health.sources.js';
 
 export interface HealthAggregatorDeps {
   readonly clock: Clock;
+  readonly eventLoop: EventLoopSampler;
   readonly ids: Ids;
   readonly events: MeshEvents;
   readonly metrics: MetricsClient;
@@ -77,7 +79,7 @@ export class HealthAggregator {
     private readonly deps: HealthAggregatorDeps,
   ) {
     this.#metrics = new HealthMetrics(deps.metrics);
-    this.#application = new ApplicationHealth(deps.clock, () => options.current.maxEventLoopLagMs);
+    this.#application = new ApplicationHealth(deps, () => options.current.maxEventLoopLagMs);
     this.#application.onChange = () => this.#changed();
     this.#snapshots = new HealthSnapshots({
       members: () => this.#currentMembers(),

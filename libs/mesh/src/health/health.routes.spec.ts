@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { SystemIds } from '../core/ids.js';
+import { EventLoopSampler } from '../core/event-loop.sampler.js';
 import { fixedOptions } from '../core/live-options.js';
 import { MeshEvents } from '../core/mesh.events.js';
 import type { RawRequest, RawResponse } from '../core/raw-route.js';
@@ -44,7 +45,13 @@ describe('healthRoutes', () => {
     const live = fixedOptions(healthSchema.parse(options));
     const events = new MeshEvents();
     const metrics = new PrometheusMetrics(fixedOptions(metricsSchema.parse({ processMetrics: false })), events);
-    health = new HealthAggregator(live, { clock, ids: new SystemIds(), events, metrics });
+    health = new HealthAggregator(live, {
+      clock,
+      eventLoop: new EventLoopSampler(clock),
+      ids: new SystemIds(),
+      events,
+      metrics,
+    });
     return healthRoutes({ health, formatter, options: live, details });
   }
 

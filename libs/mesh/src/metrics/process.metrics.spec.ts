@@ -1,5 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { SystemClock } from '../core/clock.js';
+import { EventLoopSampler } from '../core/event-loop.sampler.js';
 import { fixedOptions } from '../core/live-options.js';
 import { MeshEvents } from '../core/mesh.events.js';
 import { ServiceInfo } from '../core/service-info.js';
@@ -14,7 +16,7 @@ function setup() {
     const { body } = await metrics.expose();
     return Number(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'm').exec(body)?.[1]);
   };
-  return { metrics, process: new ProcessMetrics(metrics), value };
+  return { metrics, process: new ProcessMetrics(metrics, new EventLoopSampler(new SystemClock())), value };
 }
 
 describe('ProcessMetrics', () => {

@@ -1,9 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
+import { constants, createHistogram, PerformanceObserver } from 'node:perf_hooks';
+import type { EventLoopSampler } from '../core/event-loop.sampler.js';
 import type { Gauge, Histogram, MetricsClient } from '../core/metrics.port.js';
-
-/** How often the event loop's delay is sampled: fine enough for the tail, and a wake-up that no profile shows. */
-const EVENT_LOOP_RESOLUTION_MS = 20;
 
 const GC_BUCKETS = [0.001, 0.01, 0.1, 1, 2, 5];
 const GC_KINDS: Readonly<Record<number, string>> = {
@@ -19,19 +17,23 @@ const GC_KINDS: Readonly<Record<number, string>> = {
  */
 export class ProcessMetrics {
   readonly #metrics: MetricsClient;
-  readonly #delay = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS });
+  readonly #eventLoop: EventLoopSampler;
+  /** Since the last scrape, in microseconds. */
+  readonly #delay = createHistogram();
   #readers: (() => void)[] | undefined;
   #stop: (() => void) | undefined;
 
-  constructor(metrics: MetricsClient) {
+  constructor(metrics: MetricsClient, eventLoop: EventLoopSampler) {
     this.#metrics = metrics;
+    this.#eventLoop = eventLoop;
   }
 
   start(): void {
     if (this.#stop) return;
     // Made once: counters of the system's totals must go on from where they stood.
     const readers = (this.#readers ??= this.#define());
-    this.#delay.enable();
+    // A histogram takes no 0.
+    const rest = this.#eventLoop.onSample((delayMs) => this.#delay.record(Math.max(1, Math.round(delayMs * 1_000))));
     const gc = this.#observeGc();
     const unsubscribe = this.#metrics.onCollect(() => {
       for (const read of readers) read();
@@ -39,7 +41,7 @@ export class ProcessMetrics {
     this.#stop = () => {
       unsubscribe();
       gc.disconnect();
-      this.#delay.disable();
+      rest();
     };
   }
 
@@ -50,7 +52,7 @@ export class ProcessMetrics {
 
   #define(): (() => void)[] {
     this.#version();
-    return [this.#cpu(), this.#memory(), this.#eventLoop(), this.#resources(), this.#files()];
+    return [this.#cpu(), this.#memory(), this.#loop(), this.#resources(), this.#files()];
   }
 
   #cpu(): () => void {
@@ -94,7 +96,7 @@ export class ProcessMetrics {
   }
 
   /** Each scrape shows what happened since the one before. */
-  #eventLoop(): () => void {
+  #loop(): () => void {
     const delay = this.#delay;
     const gauge = (name: string, what: string): Gauge =>
       this.#gauge(`nodejs_eventloop_lag_${name}seconds`, `${what} of the event loop since the last scrape.`);
@@ -108,9 +110,8 @@ export class ProcessMetrics {
     );
     let before = performance.eventLoopUtilization();
     return () => {
-      // The sampler's own period is part of every sample, and an idle histogram has no mean.
-      const seconds = (nanoseconds: number): number =>
-        Number.isFinite(nanoseconds) ? Math.max(0, nanoseconds / 1e9 - EVENT_LOOP_RESOLUTION_MS / 1e3) : 0;
+      // An empty histogram has no mean.
+      const seconds = (microseconds: number): number => (Number.isFinite(microseconds) ? microseconds / 1e6 : 0);
       mean.set(seconds(delay.mean));
       max.set(seconds(delay.max));
       p50.set(seconds(delay.percentile(50)));
