@@ -5,6 +5,6 @@ export const gatewayPolicies: NonNullable<NonNullable<MeshOptions['resilience']>
   'payments.charge': {
     timeoutMs: 800,
     retry: { maxRetries: 1 },
-    circuitBreaker: { minimumCalls: 4, openMs: 2_000 },
+    circuitBreaker: { minimumCalls: 4, openMs: 2_000, maxOpenMs: 5_000 },
   },
 };

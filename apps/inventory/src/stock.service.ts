@@ -2,10 +2,10 @@ import { ConflictException, Injectable, NotFoundException } from '@nestjs/common
 import type { Product, Reservation, ReserveStock, StockCount } from '../../contracts/src/inventory.contract.js';
 
 /** How long goods wait for the order that they were reserved for. */
-const HELD_FOR_MS = 30_000;
+const HELD_FOR_MS = Number(process.env['SHOP_HELD_FOR_MS'] ?? 30_000);
 
-/** What each shelf had in the beginning; more for a long demonstration. */
-const STOCKED = Number(process.env['SHOP_STOCK'] ?? 1_000);
+/** What each shelf had in the beginning. */
+const STOCKED = Number(process.env['SHOP_STOCKED'] ?? 1_000);
 
 /** The shelves: what there is, what is reserved, what has been sold. Everything but short reservations is in the log of orders. */
 @Injectable()

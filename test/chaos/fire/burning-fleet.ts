@@ -46,7 +46,9 @@ export class BurningFleet {
       MESH_LOGGING__LEVEL: 'info',
       MESH_OPS__TOKENS__WRITE: WRITE_TOKEN,
       PROVIDER_URL: fleet.provider.url,
-      SHOP_STOCK: String(STOCKED),
+      SHOP_STOCKED: String(STOCKED),
+      // Longer than it takes to place an order; and soon nothing but the log tells what is sold.
+      SHOP_HELD_FOR_MS: '5000',
       ...sabotage?.environment,
     };
     const places: readonly (readonly [string, Place['app'], NodeJS.ProcessEnv?])[] = [

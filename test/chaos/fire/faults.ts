@@ -9,7 +9,7 @@ export interface Fire {
   readonly random: Random;
   /** The long form: faults last longer. */
   readonly isLong: boolean;
-  /** What may be restarted; towards the end some are spared, so that their memory can be judged. */
+  /** What may be restarted now; towards the end some are spared, so that their memory can be judged. */
   readonly targets: () => readonly Instance[];
 }
 
@@ -86,10 +86,7 @@ export const faults: Readonly<Record<string, readonly Fault[]>> = {
       name: 'an instance is restarted by SIGTERM',
       strike: async ({ random, targets }) => {
         const instance = random.pick(targets());
-        const ms = await instance.stop();
-        instance.start();
-        await instance.ready();
-        return `${instance.name}, which ended after ${ms} ms`;
+        return `${instance.name}, which ended after ${await instance.restart('SIGTERM')} ms`;
       },
     },
   ],
@@ -98,9 +95,7 @@ export const faults: Readonly<Record<string, readonly Fault[]>> = {
       name: 'an instance is killed',
       strike: async ({ random, targets }) => {
         const instance = random.pick(targets());
-        await instance.kill();
-        instance.start();
-        await instance.ready();
+        await instance.restart('SIGKILL');
         return instance.name;
       },
     },

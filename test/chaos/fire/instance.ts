@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const READY_WITHIN_MS = 30_000;
+const READY_WITHIN_MS = 60_000;
 const STOPPED_WITHIN_MS = 40_000;
 /** Collects garbage when it is told to, so that what the heap holds can be measured. */
 const COLLECT_ON_SIGNAL = `data:text/javascript,process.on('SIGUSR2',()=>gc())`;
@@ -32,6 +32,7 @@ export class Instance {
   /** Epoch ms at which it was last told to stop, and at which a successor was ready. */
   stoppedAt = 0;
   backAt = 0;
+  isRestarting = false;
   /** Ends that nobody asked for. */
   readonly crashes: string[] = [];
 
@@ -103,6 +104,19 @@ export class Instance {
     );
   }
 
+  /** Ends it and starts another in its place. Resolves with how long the end took. */
+  async restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<number> {
+    this.isRestarting = true;
+    try {
+      const endedAfterMs = await (signal === 'SIGTERM' ? this.stop() : this.kill());
+      this.start();
+      await this.ready();
+      return endedAfterMs;
+    } finally {
+      this.isRestarting = false;
+    }
+  }
+
   /** SIGTERM; resolves with how long it took to end. */
   async stop(): Promise<number> {
     this.stoppedAt = Date.now();
@@ -110,9 +124,10 @@ export class Instance {
     return Date.now() - this.stoppedAt;
   }
 
-  async kill(): Promise<void> {
+  async kill(): Promise<number> {
     this.killedAt = Date.now();
     await this.#end('SIGKILL');
+    return Date.now() - this.killedAt;
   }
 
   collectGarbage(): void {

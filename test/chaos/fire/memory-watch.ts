@@ -4,6 +4,8 @@ import type { Instance } from './instance.js';
 const MEASURES_EVERY_MS = 10_000;
 /** Until then code is loaded and compiled. */
 const WARM_AFTER_MS = 15_000;
+/** A signal is noticed in the next turn of the event loop, on a busy machine a little later. */
+const COLLECTED_AFTER_MS = 300;
 
 interface Measured {
   readonly atMs: number;
@@ -51,6 +53,7 @@ export class MemoryWatch {
     const { pid } = instance;
     if (instance.ageMs < WARM_AFTER_MS || !(await instance.isReady())) return;
     instance.collectGarbage();
+    await sleep(COLLECTED_AFTER_MS);
     const page = await (await instance.get('/metrics')).text();
     const heapBytes = Number(/^nodejs_heap_size_used_bytes\S* (\S+)/m.exec(page)?.[1]);
     if (Number.isNaN(heapBytes)) throw new Error(`${instance.name} tells no size of its heap`);

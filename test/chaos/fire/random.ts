@@ -2,7 +2,7 @@
 export class Random {
   #state: number;
 
-  constructor(readonly seed: number) {
+  constructor(seed: number) {
     this.#state = seed >>> 0;
   }
 
@@ -17,6 +17,11 @@ export class Random {
 
   between(from: number, to: number): number {
     return Math.round(from + this.next() * (to - from));
+  }
+
+  /** Another source, whose numbers do not depend on when somebody else asks. */
+  fork(): Random {
+    return new Random(Math.floor(this.next() * 2 ** 32));
   }
 
   pick<T>(things: readonly T[]): T {

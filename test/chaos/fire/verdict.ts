@@ -25,22 +25,23 @@ const BYTES_AN_ORDER = 2_000;
 const HEAP_MAY_GROW_BYTES = 8_000_000;
 const SHOWN = 5;
 
-/** Everything that must be true when the fire is out. */
-export async function judge(evidence: Evidence): Promise<readonly Finding[]> {
-  const { fleet, customers, balancer, memory, settleWithinMs } = evidence;
-  const giveUpAt = Date.now() + settleWithinMs;
-  const settled = async (check: () => Promise<Finding>): Promise<Finding> => {
-    for (;;) {
-      const found = await check().catch((error: Error) => finding('the fleet can be asked', [String(error.stack)]));
-      if (found.holds || Date.now() > giveUpAt) return found;
-      await sleep(250);
-    }
-  };
-  return [
+/** What the log says of orders and goods, according to those who read it. */
+export async function judgeLog(evidence: Evidence, by: string): Promise<readonly Finding[]> {
+  const settled = settling(evidence);
+  const findings = [
     await settled(() => everyAcceptedOrderIsPaid(evidence)),
+    await settled(() => shelvesAgree(evidence)),
+  ];
+  return findings.map((found) => ({ ...found, invariant: `${found.invariant}, ${by}` }));
+}
+
+/** Everything else that must be true when the fire is out. */
+export async function judge(evidence: Evidence): Promise<readonly Finding[]> {
+  const { fleet, customers, balancer, memory } = evidence;
+  const settled = settling(evidence);
+  return [
     chargedOnce(fleet),
     chargedForOrdersAlone(fleet, customers),
-    await settled(() => shelvesAgree(evidence)),
     finding('every failed request has a typed answer', customers.untyped),
     finding('every connection that broke is that of a killed instance', balancer.unexcused),
     finding(
@@ -52,6 +53,18 @@ export async function judge(evidence: Evidence): Promise<readonly Finding[]> {
     await settled(() => nothingIsDead(fleet)),
     memoryIsFlat(memory, customers.accepted.length),
   ];
+}
+
+/** Looks again until it holds, or until there is no more time for all that is looked at. */
+function settling({ settleWithinMs }: Evidence): (check: () => Promise<Finding>) => Promise<Finding> {
+  const giveUpAt = Date.now() + settleWithinMs;
+  return async (check) => {
+    for (;;) {
+      const found = await check().catch((error: Error) => finding('the fleet can be asked', [String(error.stack)]));
+      if (found.holds || Date.now() > giveUpAt) return found;
+      await sleep(250);
+    }
+  };
 }
 
 /** By every gateway, whatever became of those it was accepted by; under the payment that the provider has. */
