@@ -121,7 +121,7 @@ export class FreshApp {
     const scaffold = JSON.parse(readFileSync(join(this.folder, 'package.json'), 'utf8')) as Manifest;
     const required = Object.keys(manifest.peerDependencies!).filter((name) => !optionalPeers.includes(name));
     const wanted = [...Object.keys({ ...scaffold.dependencies, ...manifest.dependencies }), ...required, ...platform];
-    for (const name of new Set([...wanted, 'typescript', '@types/node'])) this.#linkPackage(name);
+    for (const name of new Set([...wanted, '@nestjs/testing', 'typescript', '@types/node'])) this.#linkPackage(name);
     const unpacked = join(this.folder, 'node_modules/nestjs-mesh');
     mkdirSync(unpacked);
     await run('tar', ['-xzf', tarball, '-C', unpacked, '--strip-components=1']);

@@ -62,7 +62,7 @@ const absences: Absence[] = [
 ];
 
 /** Peers with an absence of another kind, below. */
-const others = ['@nats-io/jetstream', '@opentelemetry/api'];
+const others = ['@nats-io/jetstream', '@nestjs/testing', '@opentelemetry/api'];
 
 beforeAll(async () => {
   app = await FreshApp.make(folder, await pack(folder), { format: 'esm', platform: 'express' });
@@ -103,6 +103,13 @@ describe('an application without optional peers', () => {
 
     expect(error).toBeUndefined();
     expect(lines).toEqual([expect.stringMatching(/lifecycle\.warning.*@opentelemetry\/api/)]);
+  }, 30_000);
+
+  it('is told by Node what nestjs-mesh/testing needs', async () => {
+    app.hide('@nestjs/testing', 'elsewhere');
+    app.write('kit.mjs', "await import('nestjs-mesh/testing').catch(({ message }) => console.log(message));");
+
+    expect(await app.run('kit.mjs')).toMatch(/Cannot find package '@nestjs\/testing'/);
   }, 30_000);
 
   it.skipIf(!natsIsHere)(
