@@ -30,6 +30,7 @@ interface ServerParts {
   readonly driver: TransportDriver;
   readonly metrics: BrokerMetrics;
   readonly service: string;
+  readonly isDraining: () => boolean;
   readonly onIdle: () => void;
 }
 
@@ -185,8 +186,8 @@ export class RequestServer {
     this.#timeouts.remove(served);
     this.#running.delete(served);
     this.#finished++;
-    // One turn later: the answer is written first.
-    if (this.#running.size === 0) setImmediate(this.#parts.onIdle);
+    // One turn later: the answer is written first. Only for a drain, since an extra turn for each request would be felt.
+    if (this.#running.size === 0 && this.#parts.isDraining()) setImmediate(this.#parts.onIdle);
   }
 
   /** An answer that the transport refuses, being too large, becomes an error: better than the caller's timeout. */

@@ -71,14 +71,19 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
       finished: () => this.#server.finished + this.#events.bus.handled,
       unfinished: () => this.#unfinished(),
     });
-    const shared = { ...parts, driver, metrics, onIdle: () => this.#life.checkIdle() };
+    const shared = {
+      ...parts,
+      driver,
+      metrics,
+      isDraining: () => !this.#life.isOpen,
+      onIdle: () => this.#life.checkIdle(),
+    };
     this.#requests = new PendingRequests(options, { ...shared, awayReason: () => this.#connection.awayReason });
     this.#server = new RequestServer(options, { ...shared, service: parts.service.name });
     this.#events = new RemoteEvents(options, {
       ...shared,
       isConnected: () => this.#connection.isUp,
       isConsuming: () => this.#consuming,
-      isDraining: () => !this.#life.isOpen,
     });
     this.#intakes = new IntakeKeeper({
       clock: parts.clock,
