@@ -2,22 +2,10 @@ import { type DynamicModule, Inject, Injectable, Module, type Type } from '@nest
 import type { INestApplicationContext } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { Cron, CronExpression, Interval, ScheduleModule, SchedulerRegistry, Timeout } from '@nestjs/schedule';
-import {
-  CallContexts,
-  Clock,
-  DrainingError,
-  MeshModule,
-  MessageBroker,
-  Resilient,
-  ServiceInfo,
-  ServiceMesh,
-  Subscribe,
-} from 'nestjs-mesh';
+import { CallContexts, DrainingError, MeshModule, MessageBroker, Resilient, ServiceMesh, Subscribe } from 'nestjs-mesh';
 import { PinoLogger } from 'nestjs-pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { fixedOptions } from '../../../libs/mesh/src/core/live-options.js';
-import { loggingSchema } from '../../../libs/mesh/src/logging/logging.options.js';
-import { PinoLog } from '../../../libs/mesh/src/logging/pino.adapter.js';
+import { captureLog } from './captured-log.fixture.js';
 
 type Line = Readonly<Record<string, unknown>>;
 
@@ -76,20 +64,7 @@ async function start(modules: (schedule: DynamicModule, mesh: DynamicModule) => 
   const Reports = newReports();
   @Module({ imports: modules(ScheduleModule.forRoot(), mesh), providers: [Reports] })
   class App {}
-  const module = await Test.createTestingModule({ imports: [App] })
-    .overrideProvider(PinoLog)
-    .useFactory({
-      inject: [ServiceInfo, CallContexts, Clock],
-      factory: (service: ServiceInfo, contexts: CallContexts, clock: Clock) =>
-        new PinoLog({
-          options: fixedOptions(loggingSchema.parse({})),
-          service,
-          contexts,
-          clock,
-          destination: { write: (line: string) => lines.push(line) },
-        }),
-    })
-    .compile();
+  const module = await captureLog(Test.createTestingModule({ imports: [App] }), lines).compile();
   app = await module.init();
   return { reports: app.get(Reports) };
 }

@@ -5,13 +5,11 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { InjectMetric, makeCounterProvider } from '@willsoto/nestjs-prometheus';
-import { CallContexts, Clock, MeshModule, MessageBroker, ServiceInfo } from 'nestjs-mesh';
+import { MeshModule, MessageBroker } from 'nestjs-mesh';
 import { PinoLogger } from 'nestjs-pino';
 import { type Counter, register } from 'prom-client';
 import { afterEach, describe, expect, it } from 'vitest';
-import { fixedOptions } from '../../../libs/mesh/src/core/live-options.js';
-import { loggingSchema } from '../../../libs/mesh/src/logging/logging.options.js';
-import { PinoLog } from '../../../libs/mesh/src/logging/pino.adapter.js';
+import { captureLog } from './captured-log.fixture.js';
 
 const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 
@@ -54,20 +52,7 @@ async function start(platform: keyof typeof adapters) {
     providers: [makeCounterProvider({ name: 'orders_read', help: 'Orders read.' })],
   })
   class App {}
-  const module = await Test.createTestingModule({ imports: [App] })
-    .overrideProvider(PinoLog)
-    .useFactory({
-      inject: [ServiceInfo, CallContexts, Clock],
-      factory: (service: ServiceInfo, contexts: CallContexts, clock: Clock) =>
-        new PinoLog({
-          options: fixedOptions(loggingSchema.parse({})),
-          service,
-          contexts,
-          clock,
-          destination: { write: (line: string) => lines.push(line) },
-        }),
-    })
-    .compile();
+  const module = await captureLog(Test.createTestingModule({ imports: [App] }), lines).compile();
   app = module.createNestApplication<INestApplication>(adapters[platform]() as never);
   app.setGlobalPrefix('api');
   await app.listen(0, '127.0.0.1');

@@ -1,19 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { VirtualClock } from '../testing/virtual-clock.js';
+import { BlockingClock } from '../../../../test/blocking-clock.fixture.js';
 import { EventLoopSampler } from './event-loop.sampler.js';
-
-/** A clock whose timers fire late when the loop was blocked. */
-class BlockingClock extends VirtualClock {
-  #blockedMs = 0;
-
-  block(ms: number): void {
-    this.#blockedMs += ms;
-  }
-
-  override monotonic(): number {
-    return super.monotonic() + this.#blockedMs;
-  }
-}
 
 describe('EventLoopSampler', () => {
   it('tells everybody the same samples, and a block once', async () => {

@@ -15,6 +15,7 @@ export function isSecret(name: string, value: unknown): boolean {
   return couldBeSecret(name, value) && isSecretName(name);
 }
 
+/** Whether such a value can be a secret at all, whatever its name sounds like. */
 export function couldBeSecret(name: string, value: unknown): boolean {
   if (value === undefined || value === null || typeof value === 'boolean') return false;
   return !(typeof value === 'number' && /s$/i.test(name));
@@ -32,10 +33,7 @@ const IN_URLS: readonly Rule[] = [
   // Up to the last "@", as people do not encode one, nor a "/", in a password …
   [/\b(?!https?:|wss?:)([a-z][a-z\d+.-]{0,30}:\/\/)[^\s"]{0,300}@/gi, `$1${MASK}@`],
   // … but in the web's own URLs either may stand in the path: up to the first, or from a ":" that begins no port.
-  [
-    /\b((?:https?|wss?):\/\/)(?:[^\s"/?#]{1,300}@|[^\s"/?#:@]{0,300}:(?!\d{1,5}[/?#])[^\s"]{0,300}@)/gi,
-    `$1${MASK}@`,
-  ],
+  [/\b((?:https?|wss?):\/\/)(?:[^\s"/?#]{1,300}@|[^\s"/?#:@]{0,300}:(?!\d{1,5}[/?#])[^\s"]{0,300}@)/gi, `$1${MASK}@`],
   [/([?&][^=&\s"]{0,40}(?:password|passwd|secret|token|key|signature)[^=&\s"]{0,40}=)[^&\s"]+/gi, `$1${MASK}`],
 ];
 

@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest';
-import { safeJson } from './safe-json.js';
+import { showable } from './showable.js';
+
+const shown = (value: unknown): string => JSON.stringify(showable(value, { maxDepth: 8, maxItems: 5_000 }));
 
 const planted = 'planted';
 
@@ -18,12 +20,12 @@ it.each<[string, unknown]>([
   ],
   ['as a key of a map', new Map([['token', planted]])],
 ])('hides a secret %s', (_where, value) => {
-  expect(safeJson({ value })).not.toContain(planted);
+  expect(shown({ value })).not.toContain(planted);
 });
 
 it('keeps what is none', () => {
   const value = { tokensLeft: 3, list: [1, 'a', null, true], at: new Date(0), error: new TypeError('no') };
-  expect(JSON.parse(safeJson(value))).toEqual({
+  expect(JSON.parse(shown(value))).toEqual({
     tokensLeft: 3,
     list: [1, 'a', null, true],
     at: '1970-01-01T00:00:00.000Z',
@@ -40,5 +42,14 @@ it('survives circles, bad getters and big numbers', () => {
       throw new Error(planted);
     },
   });
-  expect(safeJson(circle)).toContain('"bad":"[unreadable]"');
+  expect(shown(circle)).toContain('"bad":"[unreadable]"');
+});
+
+it('copies no more than it may', () => {
+  const limits = { maxDepth: 2, maxItems: 2, text: (text: string) => text.slice(0, 3) };
+  expect(showable({ a: { b: { c: 1 } }, list: [1, 2, 3], more: 1 }, limits)).toEqual({ a: { b: '[…]' }, list: [1, 2] });
+  expect(showable(['a long text', new Error('a long text')], limits)).toEqual([
+    'a l',
+    { name: 'Error', message: 'a l' },
+  ]);
 });

@@ -1,20 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { BlockingClock } from '../../../../test/blocking-clock.fixture.js';
 import { EventLoopSampler } from '../core/event-loop.sampler.js';
-import { VirtualClock } from '../testing/virtual-clock.js';
 import { ApplicationHealth } from './application-health.js';
-
-/** A clock on which the event loop can block: time passes, and no timer fires. */
-class BlockingClock extends VirtualClock {
-  #blockedMs = 0;
-
-  block(ms: number): void {
-    this.#blockedMs += ms;
-  }
-
-  override monotonic(): number {
-    return super.monotonic() + this.#blockedMs;
-  }
-}
 
 function start() {
   const clock = new BlockingClock();

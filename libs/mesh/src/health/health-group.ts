@@ -34,7 +34,7 @@ export interface HealthMember {
 const SEVERITY: Readonly<Record<HealthStatus, number>> = { up: 0, degraded: 1, down: 2 };
 const SCORE: Readonly<Record<HealthState, number>> = { up: 1, degraded: 0.5, down: 0, unknown: 0 };
 
-export function worseOf(a: HealthStatus, b: HealthStatus): HealthStatus {
+function worseOf(a: HealthStatus, b: HealthStatus): HealthStatus {
   return SEVERITY[a] >= SEVERITY[b] ? a : b;
 }
 

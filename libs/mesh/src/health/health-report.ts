@@ -1,11 +1,12 @@
 import type { HealthReport, HealthStatus } from '../core/health.port.js';
-import { isSecret, MASK, maskText } from '../core/secrets.js';
+import { maskText } from '../core/secrets.js';
+import { showable } from '../core/showable.js';
 
 const MAX_TEXT = 300;
 /** How much of a text is looked at: more than is shown, so that a secret at the cut is still recognised. */
 const MAX_SCANNED = 4_000;
-const MAX_DEPTH = 4;
-const MAX_KEYS = 50;
+/** Details are made by user code, and one bad value must not take a probe's whole answer with it. */
+const LIMITS = { maxDepth: 4, maxItems: 50, text: shortText } as const;
 
 /** Reads what a check returned. Whatever it is, the answer is a report that can be shown and written as JSON. */
 export function toReport(value: unknown): HealthReport {
@@ -17,7 +18,8 @@ export function toReport(value: unknown): HealthReport {
         return {
           status,
           ...(reason !== undefined && reason !== '' && { reason: shortText(text(reason)) }),
-          ...(typeof details === 'object' && details !== null && { details: maskDetails(details) }),
+          ...(typeof details === 'object' &&
+            details !== null && { details: showable(details, LIMITS) as Record<string, unknown> }),
         };
       }
       return down(`The check returned the status ${shortText(text(status))}, which is not up, degraded or down.`);
@@ -72,52 +74,4 @@ function text(value: unknown): string {
   } catch {
     return `an unreadable ${typeof value}`;
   }
-}
-
-function maskDetails(details: object): Record<string, unknown> {
-  return copy(details, 0, new Set()) as Record<string, unknown>;
-}
-
-/** A bounded JSON-safe copy: details are made by user code, and one bad value must not take a probe's whole answer with it. */
-function copy(value: unknown, depth: number, above: Set<object>): unknown {
-  switch (typeof value) {
-    case 'string':
-      return shortText(value);
-    case 'number':
-      return Number.isFinite(value) ? value : String(value);
-    case 'boolean':
-      return value;
-    case 'bigint':
-      return String(value);
-    case 'object':
-      break;
-    default:
-      return undefined;
-  }
-  if (value === null) return null;
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString();
-  if (value instanceof Error) return shortText(describeError(value));
-  if (above.has(value)) return '[circular]';
-  if (depth >= MAX_DEPTH) return '[…]';
-  above.add(value);
-  const result = Array.isArray(value)
-    ? value.slice(0, MAX_KEYS).map((item) => copy(item, depth + 1, above) ?? null)
-    : copyFields(value, depth, above);
-  above.delete(value);
-  return result;
-}
-
-function copyFields(value: object, depth: number, above: Set<object>): Record<string, unknown> {
-  const fields: Record<string, unknown> = {};
-  for (const key of Object.keys(value).slice(0, MAX_KEYS)) {
-    if (key === '__proto__') continue;
-    try {
-      const field = (value as Record<string, unknown>)[key];
-      const masked = isSecret(key, field) ? MASK : copy(field, depth + 1, above);
-      if (masked !== undefined) fields[key] = masked;
-    } catch {
-      fields[key] = '[unreadable]';
-    }
-  }
-  return fields;
 }

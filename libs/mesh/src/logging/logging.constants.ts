@@ -3,6 +3,3 @@ export const DEFAULT_REPEAT_WINDOW_MS = 10_000;
 
 /** How many different events are watched for repeats at a time; beyond it every event is written. */
 export const MAX_WATCHED_EVENTS = 1_000;
-
-/** How long the last lines may take to leave the process, in milliseconds. */
-export const DEFAULT_FLUSH_TIMEOUT_MS = 500;
