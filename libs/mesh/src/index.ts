@@ -26,7 +26,7 @@ export type {
 export { MeshLifecycle, type ShutdownRequest } from './lifecycle/mesh-lifecycle.js';
 
 export type { BreakerSnapshot, PolicyDescription, PolicyEvent, PolicyValue } from './resilience/policy-description.js';
-export type { BreakerControl, HoldOptions } from './resilience/circuit-breaker.js';
+export type { BreakerControl, HoldOptions } from './resilience/breaker-control.js';
 export type { Fault, FaultPlan, FaultView } from './resilience/faults/fault.js';
 export type { CallHooks, CallOptions } from './resilience/call-hooks.js';
 export { pipeline, PolicyBuilder } from './resilience/policy-builder.js';

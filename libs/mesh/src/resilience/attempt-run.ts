@@ -1,23 +1,22 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { DrainingError } from '../core/mesh.errors.js';
 import type { Attempt } from '../core/policy.port.js';
 import type { Bulkhead, Waiter } from './bulkhead.js';
+import {
+  attemptTimedOut,
+  bulkheadFull,
+  cancelled,
+  draining,
+  outOfTime,
+  rateLimited,
+  refusedBy,
+} from './call-errors.js';
 import { enterAttempt } from './call-signal.js';
 import type { AttemptScope } from './attempt-scope.js';
-import { type CircuitBreaker, REFUSED } from './circuit-breaker.js';
+import { REFUSED } from './circuit-breaker.js';
 import type { Expiring } from './deadline-queue.js';
 import type { Outcome } from './policy-observer.js';
 import { DEADLINE_EVIDENCE_MS } from './resilience.constants.js';
-import {
-  AttemptTimeoutError,
-  BulkheadFullError,
-  CancelledError,
-  CircuitIsolatedError,
-  CircuitOpenError,
-  DeadlineExceededError,
-  RateLimitedError,
-  withoutStack,
-} from './resilience.errors.js';
+import { isThenable } from './return-kind.js';
 
 const SETTLED = Promise.resolve();
 
@@ -71,19 +70,12 @@ export class AttemptRun<T> implements Attempt, Expiring, Waiter {
   start(): Promise<T> {
     const { host, breaker, deadlineAt, signal } = this.scope;
     const now = this.startedAt;
-    if (host.draining)
-      return this.#refuse(
-        'draining',
-        withoutStack(() => new DrainingError(`Call "${host.name}"`)),
-      );
-    if (signal?.aborted) return this.#refuse('cancelled', this.#cancelled(signal));
-    if (now >= deadlineAt) return this.#refuse('deadline', this.#noTimeLeft('no time was left before the attempt'));
-    const { rateLimit, bulkhead } = host;
+    const { name, rateLimit, bulkhead } = host;
+    if (host.draining) return this.#refuse('draining', draining(name));
+    if (signal?.aborted) return this.#refuse('cancelled', cancelled(name, signal.reason));
+    if (now >= deadlineAt) return this.#refuse('deadline', outOfTime(name, 'no time was left before the attempt'));
     if (rateLimit && !rateLimit.tryTake(now))
-      return this.#refuse(
-        'ratelimit',
-        withoutStack(() => new RateLimitedError(host.name, rateLimit.retryAfterMs(now))),
-      );
+      return this.#refuse('ratelimit', rateLimited(name, rateLimit.retryAfterMs(now)));
     if (bulkhead) {
       if (!bulkhead.tryEnter()) return this.#enqueue(bulkhead, now);
       this.#bulkhead = bulkhead;
@@ -92,7 +84,7 @@ export class AttemptRun<T> implements Attempt, Expiring, Waiter {
       this.#permit = breaker.tryAcquire(now);
       if (this.#permit === REFUSED) {
         bulkhead?.release();
-        return this.#refuse(breaker.holdReason === undefined ? 'open' : 'isolated', this.#refusedBy(breaker, now));
+        return this.#refuse(breaker.holdReason === undefined ? 'open' : 'isolated', refusedBy(breaker, now));
       }
     }
     return new Promise<T>((resolve, reject) => {
@@ -114,7 +106,7 @@ export class AttemptRun<T> implements Attempt, Expiring, Waiter {
       if (breaker) this.#permit = breaker.tryAcquire(now);
       if (!breaker || this.#permit !== REFUSED) return this.#run(now);
       const outcome = breaker.holdReason === undefined ? 'open' : 'isolated';
-      this.#giveUp(outcome, this.#refusedBy(breaker, now), now);
+      this.#giveUp(outcome, refusedBy(breaker, now), now);
       this.#freeSlot();
     });
   }
@@ -125,13 +117,10 @@ export class AttemptRun<T> implements Attempt, Expiring, Waiter {
     const byDeadline = this.expiresAt >= deadlineAt;
     if (this.#phase === WAITING) {
       host.bulkhead?.leaveQueue(this);
-      if (byDeadline) return this.#giveUp('deadline', this.#noTimeLeft('it passed in the queue of the bulkhead'), now);
+      if (byDeadline)
+        return this.#giveUp('deadline', outOfTime(host.name, 'it passed in the queue of the bulkhead'), now);
       const waited = `no slot came free within ${Math.ceil(now - this.startedAt)} ms (maxWaitMs)`;
-      return this.#giveUp(
-        'bulkhead',
-        withoutStack(() => new BulkheadFullError(host.name, waited)),
-        now,
-      );
+      return this.#giveUp('bulkhead', bulkheadFull(host.name, waited), now);
     }
 
     const afterMs = now - this.startedAt;
@@ -140,18 +129,13 @@ export class AttemptRun<T> implements Attempt, Expiring, Waiter {
     else breaker?.forget(this.#permit);
     host.observer.observeDuration(afterMs);
     host.observer.emit('call.timeout', { policy: host.name, attempt: this.attempt, afterMs });
-    if (byDeadline) this.#giveUp('deadline', this.#noTimeLeft(`attempt ${this.attempt} was still running`), now);
-    else
-      this.#giveUp(
-        'timeout',
-        withoutStack(() => new AttemptTimeoutError(host.name, afterMs)),
-        now,
-      );
+    if (byDeadline) this.#giveUp('deadline', outOfTime(host.name, `attempt ${this.attempt} was still running`), now);
+    else this.#giveUp('timeout', attemptTimedOut(host.name, afterMs), now);
   }
 
   /** The caller's signal aborted. */
   handleEvent(): void {
-    this.cancel(this.#cancelled(this.scope.signal));
+    this.cancel(cancelled(this.scope.host.name, this.scope.signal?.reason));
   }
 
   abandon(error: Error): void {
@@ -264,11 +248,7 @@ export class AttemptRun<T> implements Attempt, Expiring, Waiter {
 
   #enqueue(bulkhead: Bulkhead, now: number): Promise<T> {
     const { host, deadlineAt, signal } = this.scope;
-    if (!bulkhead.tryQueue(this))
-      return this.#refuse(
-        'bulkhead',
-        withoutStack(() => new BulkheadFullError(host.name, bulkhead.describe())),
-      );
+    if (!bulkhead.tryQueue(this)) return this.#refuse('bulkhead', bulkheadFull(host.name, bulkhead.describe()));
     this.expiresAt = Math.min(now + bulkhead.maxWaitMs, deadlineAt);
     // The slot comes from another call, in that call's async context.
     this.#resume = AsyncLocalStorage.snapshot();
@@ -292,31 +272,4 @@ export class AttemptRun<T> implements Attempt, Expiring, Waiter {
     this.#bulkhead = undefined;
     bulkhead.release();
   }
-
-  #refusedBy(breaker: CircuitBreaker, now: number): Error {
-    const { name } = this.scope.host;
-    const { holdReason, key } = breaker;
-    const retryAfterMs = breaker.retryAfterMs(now);
-    return withoutStack(() =>
-      holdReason === undefined
-        ? new CircuitOpenError(name, retryAfterMs ?? 1, key)
-        : new CircuitIsolatedError(name, holdReason, retryAfterMs, key),
-    );
-  }
-
-  #noTimeLeft(what: string): Error {
-    return withoutStack(() => new DeadlineExceededError(this.scope.host.name, what));
-  }
-
-  #cancelled(signal: AbortSignal | undefined): Error {
-    return withoutStack(() => new CancelledError(this.scope.host.name, signal?.reason));
-  }
-}
-
-function isThenable<T>(value: PromiseLike<T> | T): value is PromiseLike<T> {
-  return (
-    (typeof value === 'object' || typeof value === 'function') &&
-    value !== null &&
-    typeof (value as { then?: unknown }).then === 'function'
-  );
 }

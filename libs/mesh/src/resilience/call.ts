@@ -8,7 +8,7 @@ import type { CircuitBreaker } from './circuit-breaker.js';
 import { markAttempts } from './error-classification.js';
 import { raceHedged } from './hedge.js';
 import { Pause } from './pause.js';
-import { CancelledError, withoutStack } from './resilience.errors.js';
+import { cancelled } from './call-errors.js';
 
 /** One `execute`: its limits, which all attempts share, and the decisions between attempts. */
 export class Call<T> implements AttemptScope<T> {
@@ -84,8 +84,8 @@ export class Call<T> implements AttemptScope<T> {
       ...(threw && { error }),
     });
     if (delayMs > 0) {
-      const cancelled = (): Error => withoutStack(() => new CancelledError(host.name, signal?.reason));
-      await new Pause(host.clock.monotonic() + delayMs, host.queue, signal, cancelled).over;
+      const onAbort = (): Error => cancelled(host.name, signal?.reason);
+      await new Pause(host.clock.monotonic() + delayMs, host.queue, signal, onAbort).over;
     }
     return true;
   }

@@ -3,7 +3,8 @@ import type { CacheClient } from '../core/cache.port.js';
 import type { HealthSourceEntry } from '../core/health.port.js';
 import type { LiveOptions } from '../core/live-options.js';
 import { PolicyRunner } from '../core/policy.port.js';
-import type { BreakerControl, CircuitBreaker } from './circuit-breaker.js';
+import type { BreakerControl } from './breaker-control.js';
+import type { CircuitBreaker } from './circuit-breaker.js';
 import { FaultTerms } from './faults/fault-terms.js';
 import { invalidValues } from './declaration-check.js';
 import type { BreakerSnapshot, PolicyDescription } from './policy-description.js';
@@ -20,9 +21,6 @@ import { sameDeclaration } from './same-declaration.js';
 import { BreakerSharing } from './sharing/breaker-sharing.js';
 import { OperatedBreaker, type Saying } from './sharing/operated-breaker.js';
 import { OverrideBoard } from './sharing/override-board.js';
-
-export type { BreakerControl } from './circuit-breaker.js';
-export type { ResilienceDeps } from './resilience-engine.js';
 
 export interface SharingOptions {
   /** Policies whose breakers are not shared: those that guard the very store that it would go through. */

@@ -2,6 +2,8 @@ import type { Clock } from '../core/clock.js';
 import type { Ids } from '../core/ids.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
 import type { BreakerState } from '../core/policy.port.js';
+import type { BreakerControl, HoldOptions } from './breaker-control.js';
+import { BreakerPast, type Hold } from './breaker-past.js';
 import type { FaultView } from './faults/fault.js';
 import { OpossumSwitch } from './opossum.adapter.js';
 import { CountWindow, type OutcomeWindow, reseed, TimeWindow } from './outcome-window.js';
@@ -41,59 +43,6 @@ export interface BreakerHost {
   onTransition(breaker: CircuitBreaker, transition: BreakerTransition): void;
 }
 
-/** The operator's grip on one breaker. */
-export interface BreakerControl {
-  readonly state: BreakerState;
-  snapshot(): BreakerSnapshot;
-  /** Refuses every call until released, or for `ttlMs`. Disposing the result releases it. */
-  isolate(options: HoldOptions): Disposable;
-  /** Lets every call pass, still counted, until released, or for `ttlMs`. Disposing the result releases it. */
-  disable(options: HoldOptions): Disposable;
-  /** Opens it as failures would, for its open time; then it lets probes through. Ends {@link isolate} and {@link disable}. */
-  trip(reason: string): void;
-  /** Ends {@link isolate} or {@link disable}: closed, with an empty window. */
-  release(): void;
-  /** Closed with an empty window, whatever it was. */
-  reset(): void;
-}
-
-export interface HoldOptions {
-  readonly reason: string;
-  /** The hold ends by itself after so many milliseconds. @default never */
-  readonly ttlMs?: number;
-  /** Who holds it: shown wherever the reason is. */
-  readonly author?: string;
-  /** `service`: the other instances pick it up, where there is a cache that they share. @default 'service' */
-  readonly scope?: 'service' | 'instance';
-}
-
-interface Hold {
-  readonly reason: string;
-  readonly author: string | undefined;
-  /** Monotonic. */
-  readonly until: number;
-}
-
-/** What only a breaker has that has failed, or that an operator has held. Instants are monotonic. */
-class Past {
-  // Permits and generations come from one sequence, so that a permit can never be taken for one of another generation.
-  lastTicket: number;
-  /** By permit, when the lease of the probe ends. */
-  probes: Map<number, number> | undefined;
-  probeSuccesses = 0;
-  openUntil = 0;
-  openings = 0;
-  closedAt = 0;
-  hold: Hold | undefined;
-
-  constructor(
-    readonly organ: OpossumSwitch,
-    generation: number,
-  ) {
-    this.lastTicket = generation;
-  }
-}
-
 /** Probes answer soon, one way or the other. */
 const PROBES_TAKEN_RETRY_MS = 1_000;
 
@@ -112,7 +61,7 @@ export class CircuitBreaker implements BreakerControl {
   #window: OutcomeWindow;
   #generation = 1;
   /** Made when it is first needed: most breakers never fail, and it is most of what one that did consists of. */
-  #past: Past | undefined;
+  #past: BreakerPast | undefined;
 
   constructor(
     private readonly host: BreakerHost,
@@ -348,7 +297,7 @@ export class CircuitBreaker implements BreakerControl {
   }
 
   /** From here on no permit given before counts any more. */
-  #renew(past: Past | undefined): void {
+  #renew(past: BreakerPast | undefined): void {
     if (!past) this.#generation++;
     else {
       this.#generation = ++past.lastTicket;
@@ -357,8 +306,8 @@ export class CircuitBreaker implements BreakerControl {
     }
   }
 
-  #ensurePast(): Past {
-    return (this.#past ??= new Past(new OpossumSwitch(this.host.name, () => this.#window), this.#generation));
+  #ensurePast(): BreakerPast {
+    return (this.#past ??= new BreakerPast(new OpossumSwitch(this.host.name, () => this.#window), this.#generation));
   }
 }
 

@@ -3,10 +3,12 @@ import type { AttemptScope } from './attempt-scope.js';
 import type { CallHost } from './call-host.js';
 import { Pause } from './pause.js';
 import type { HedgeSettings } from './policy-settings.js';
-import { CancelledError, withoutStack } from './resilience.errors.js';
+import { cancelled } from './call-errors.js';
 
 /** Until there are enough calls to measure a percentile. */
 const UNMEASURED_DELAY_MS = 2_000;
+
+const SUPERSEDED = 'another attempt of the same call was faster';
 
 type Finish<T> =
   | { readonly attempt: AttemptRun<T>; readonly ok: true; readonly value: T }
@@ -41,7 +43,7 @@ export async function raceHedged<T>(
     const delayMs = hedgeDelayMs(settings, host);
     const pause =
       hedging && launched <= settings.maxHedges
-        ? new Pause(host.clock.monotonic() + delayMs, host.queue, undefined, () => cancelled(host))
+        ? new Pause(host.clock.monotonic() + delayMs, host.queue, undefined, () => cancelled(host.name, SUPERSEDED))
         : undefined;
     const first = await Promise.race<Finish<T> | void>(pause ? [...running.values(), pause.over] : running.values());
     if (!first) {
@@ -58,7 +60,7 @@ export async function raceHedged<T>(
     running.delete(attempt);
     const won = first.ok && attempt.outcome === 'success';
     if (!won && running.size > 0) continue;
-    for (const loser of running.keys()) loser.cancel(cancelled(host));
+    for (const loser of running.keys()) loser.cancel(cancelled(host.name, SUPERSEDED));
     host.observer.count(attempt.outcome);
     if (first.ok) return first.value;
     throw first.error;
@@ -72,8 +74,4 @@ function hedgeDelayMs({ delayMs, minDelayMs }: HedgeSettings, { latency }: CallH
 
 function trySpend({ budget, clock, draining }: CallHost): boolean {
   return !draining && (budget?.trySpend(clock.monotonic()) ?? true);
-}
-
-function cancelled({ name }: CallHost): Error {
-  return withoutStack(() => new CancelledError(name, 'another attempt of the same call was faster'));
 }

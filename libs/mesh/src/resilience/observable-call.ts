@@ -1,6 +1,6 @@
 import { from, isObservable, Observable, type ObservableInput, of, Subject, takeUntil } from 'rxjs';
 import type { Attempt, ExecuteOptions } from '../core/policy.port.js';
-import { CancelledError, withoutStack } from './resilience.errors.js';
+import { cancelled } from './call-errors.js';
 import type { ResiliencePolicy } from './resilience-policy.js';
 import { isThenable } from './return-kind.js';
 
@@ -51,7 +51,7 @@ export function observeThrough<T>(
         source.pipe(takeUntil(stopped)).subscribe({
           next: (value) => {
             // A hedged call has two sources: the first that speaks silences the other.
-            if (!emitted) for (const other of running) if (other !== stop) other(superseded(policy));
+            if (!emitted) for (const other of running) if (other !== stop) other(cancelled(policy.name, SUPERSEDED));
             emitted = true;
             last = value;
             subscriber.next(value);
@@ -98,7 +98,4 @@ export function toObservable<T>(result: Observable<T> | PromiseLike<T> | T): Obs
 }
 
 const UNSUBSCRIBED = 'unsubscribed';
-
-function superseded(policy: ResiliencePolicy): CancelledError {
-  return withoutStack(() => new CancelledError(policy.name, 'another attempt answered first'));
-}
+const SUPERSEDED = 'another attempt answered first';

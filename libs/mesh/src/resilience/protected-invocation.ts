@@ -2,7 +2,7 @@ import { defer, isObservable } from 'rxjs';
 import type { Invocation } from '../core/method-advice.js';
 import type { ExecuteOptions } from '../core/policy.port.js';
 import { observeThrough, type StreamSuccess, toObservable } from './observable-call.js';
-import { CancelledError, withoutStack } from './resilience.errors.js';
+import { cancelled } from './call-errors.js';
 import type { ResiliencePolicy } from './resilience-policy.js';
 import { isThenable, type ReturnKind, undecided } from './return-kind.js';
 
@@ -55,7 +55,7 @@ export function protectedInvocation(
         learned = (...again) => asObservable(...again);
         if (refusedSoFar) return asObservable(self, args, result);
         // Not a call yet: it becomes one with its first subscription.
-        throw withoutStack(() => new CancelledError(policy.name, 'the method returned an Observable'));
+        throw cancelled(policy.name, 'the method returned an Observable');
       }
       learned = syncPasses && !isThenable(result) ? next : asPromise;
       return result;

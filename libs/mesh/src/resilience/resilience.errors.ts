@@ -1,16 +1,5 @@
 import { MeshError } from '../core/mesh.error.js';
 
-/** Builds an error without walking the stack: it would cost ten times the refused call and show only our own frames. */
-export function withoutStack<E extends Error>(create: () => E): E {
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0;
-  try {
-    return create();
-  } finally {
-    Error.stackTraceLimit = limit;
-  }
-}
-
 const circuit = (policy: string, key: string | undefined): string =>
   key === undefined ? `Circuit "${policy}"` : `Circuit "${policy}" of key "${key}"`;
 

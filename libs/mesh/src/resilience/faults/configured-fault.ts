@@ -1,4 +1,4 @@
-import { InjectedFaultError, withoutStack } from '../resilience.errors.js';
+import { injectedFault } from '../call-errors.js';
 import type { FaultPlan } from './fault.js';
 
 /** A fault as configuration asks for it, with every layer merged. */
@@ -20,7 +20,7 @@ export function configuredPlan(settings: FaultSettings, policy: string, random: 
     const fails = random() < errorRatio;
     return {
       ...(isSlow && { delayMs }),
-      ...(fails && { error: withoutStack(() => new InjectedFaultError(policy, `the configuration until ${until}`)) }),
+      ...(fails && { error: injectedFault(policy, `the configuration until ${until}`) }),
     };
   };
 }

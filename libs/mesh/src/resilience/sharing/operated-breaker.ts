@@ -1,5 +1,6 @@
 import type { BreakerState } from '../../core/policy.port.js';
-import type { BreakerControl, CircuitBreaker, HoldOptions } from '../circuit-breaker.js';
+import type { BreakerControl, HoldOptions } from '../breaker-control.js';
+import type { CircuitBreaker } from '../circuit-breaker.js';
 import type { BreakerSnapshot } from '../policy-description.js';
 import type { BreakerOverride } from './breaker-override.js';
 
