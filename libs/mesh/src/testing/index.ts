@@ -1,5 +1,6 @@
 export { VirtualClock } from './virtual-clock.js';
-export { type MeshTestingOptions, MeshTestingModule } from './kit/mesh-testing.module.js';
+export { MeshTestingModule } from './kit/mesh-testing.module.js';
+export type { MeshTestingOptions } from './kit/test-input.js';
 export { MeshTestKit } from './kit/mesh-test-kit.js';
 export type { TestClock, WaitingTimer } from './kit/test-clock.js';
 export type { TestedBreaker } from './kit/tested-breaker.js';

@@ -3,9 +3,7 @@ import { Test, type TestingModuleBuilder } from '@nestjs/testing';
 import { Clock, ConfigInput, Ids, MeshConfigError, ServiceMesh } from '../../index.js';
 import { MeshTestKit } from './mesh-test-kit.js';
 import { TestBench } from './test-bench.js';
-import type { TestInputOptions } from './test-input.js';
-
-export type MeshTestingOptions = TestInputOptions;
+import type { MeshTestingOptions } from './test-input.js';
 
 /** Nest's `Test`, for applications with a mesh. */
 @Module({})

@@ -1,6 +1,6 @@
 import { TestClock } from './test-clock.js';
 import { TestIds } from './test-ids.js';
-import { TestInput, type TestInputOptions } from './test-input.js';
+import { type MeshTestingOptions, TestInput } from './test-input.js';
 import { TestStore } from './test-store.js';
 
 /** What stands in for the outside world in one test application. */
@@ -10,7 +10,7 @@ export class TestBench {
   readonly store = new TestStore(this.clock);
   readonly input: TestInput;
 
-  constructor(options: TestInputOptions) {
+  constructor(options: MeshTestingOptions) {
     this.input = new TestInput(options, this.store);
   }
 }

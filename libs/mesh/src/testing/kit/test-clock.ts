@@ -11,8 +11,7 @@ export interface WaitingTimer {
 /** The virtual clock of a test application: it knows who set which timer, and can be let run. */
 export class TestClock extends VirtualClock {
   readonly #waiting = new Map<object, { readonly at: number; readonly trace: Error }>();
-  #running = false;
-  #speed = 1;
+  #run: { readonly speed: number } | undefined;
 
   override setTimer(callback: () => void, delayMs: number): Timer {
     const key = {};
@@ -41,20 +40,20 @@ export class TestClock extends VirtualClock {
    * socket. At `speed` 1 it is never faster than the clock on the wall.
    */
   run(speed = 1): void {
-    this.#speed = speed;
-    if (this.#running) return;
-    this.#running = true;
-    void this.#run();
+    const run = { speed };
+    this.#run = run;
+    void this.#goOn(run);
   }
 
   stop(): void {
-    this.#running = false;
+    this.#run = undefined;
   }
 
-  async #run(): Promise<void> {
-    while (this.#running) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
-      await this.advance(this.#speed);
+  /** Until it is stopped, or another run has begun. */
+  async #goOn(run: { readonly speed: number }): Promise<void> {
+    while (this.#run === run) {
+      await new Promise((resolve) => setTimeout(resolve, 1).unref());
+      await this.advance(run.speed);
     }
   }
 }
@@ -64,6 +63,6 @@ function callerIn({ stack = '' }: Error): string {
   const frame = stack
     .split('\n')
     .slice(1)
-    .find((line) => !/\b(test-clock|clock)\.[jt]s\b/.test(line));
+    .find((line) => !/[\\/](?:test-clock|clock)\.[jt]s\b/.test(line));
   return frame?.trim().replace(/^at /, '') ?? 'unknown';
 }

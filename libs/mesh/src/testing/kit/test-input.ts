@@ -3,7 +3,7 @@ import type { TestStore } from './test-store.js';
 
 type InProcessOptions = Extract<NonNullable<MeshOptions['broker']>, { transport?: 'in-process' | undefined }>;
 
-export interface TestInputOptions {
+export interface MeshTestingOptions {
   /** Changes what the application says of its mesh, for this test. */
   readonly configure?: (options: MeshOptions) => MeshOptions;
   /** Stands for the environment, so that the `MESH_` variables of the machine change no test. @default {} */
@@ -26,7 +26,7 @@ export class TestInput extends ConfigInput {
   hasSecondTier = false;
 
   constructor(
-    private readonly settings: TestInputOptions,
+    private readonly settings: MeshTestingOptions,
     private readonly store: TestStore,
   ) {
     super();

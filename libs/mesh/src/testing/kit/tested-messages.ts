@@ -33,8 +33,6 @@ export interface MessageFaultOptions {
   readonly times?: number;
 }
 
-const REQUEST_TIMEOUT_MS = 5_000;
-
 /**
  * The messages of the application: what it sent, and what is to go wrong with them. Payloads and answers are handed over
  * as JSON, each delivery its own copy, so that a test meets what a transport would make of them.
@@ -48,6 +46,8 @@ export class TestedMessages {
   constructor(
     private readonly broker: MessageBroker,
     private readonly clock: Clock,
+    /** How long a request waits that says nothing of it. */
+    private readonly requestTimeoutMs: () => number,
   ) {
     this.#watchPublishing();
     this.#watchRequests();
@@ -116,7 +116,6 @@ export class TestedMessages {
       const copy = wireCopy(payload);
       const fault = this.#faults.take(topic);
       if (fault === 'drop') {
-        // What the transport checks before it sends is still checked.
         const id = options.id ?? `dropped-${this.#published.length + 1}`;
         this.#published.push({ id, topic, payload: copy, headers: options.headers ?? {} });
         return { id };
@@ -161,7 +160,7 @@ export class TestedMessages {
     };
   }
 
-  async #lost(name: string, { timeoutMs = REQUEST_TIMEOUT_MS, signal }: RequestOptions): Promise<never> {
+  async #lost(name: string, { timeoutMs = this.requestTimeoutMs(), signal }: RequestOptions): Promise<never> {
     await this.clock.sleep(timeoutMs, signal);
     throw new RequestTimeoutError(name, timeoutMs);
   }
