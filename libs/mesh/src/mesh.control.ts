@@ -7,6 +7,7 @@ import {
   type ConfigCommand,
   type ConfigOptionView,
   type ConfigOutcome,
+  type HealthView,
   type LogLevelName,
   type LogLevelView,
   MeshControl,
@@ -52,6 +53,10 @@ export class RoomsControl extends MeshControl {
 
   override components(): readonly ComponentView[] {
     return this.parts.lifecycle.report();
+  }
+
+  override health(): HealthView {
+    return this.parts.health.overview();
   }
 
   override breakers(): readonly BreakerView[] {

@@ -40,6 +40,19 @@ describe.each(['Express', 'Fastify'] as const)("the operators' endpoints on %s",
     });
   });
 
+  it('shows the health of every part, with score and history, and of one', async () => {
+    const { get, mesh } = await start(platform);
+    mesh.health.register({ name: 'db/main', groups: { ready: 'required' }, check: () => undefined });
+    await mesh.health.checkNow('db/main');
+    mesh.health.update('db/main', { status: 'degraded', reason: 'a replica is away' });
+    const { score, groups, components } = (await get('/mesh/health')).json;
+    expect(score).toBeLessThan(100);
+    expect(groups).toMatchObject({ live: 'up', ready: 'degraded' });
+    const one = { name: 'db/main', state: 'degraded', reason: 'a replica is away', history: { availability: 1 } };
+    expect(components).toContainEqual(expect.objectContaining({ name: 'db/main' }));
+    expect((await get('/mesh/health/db%2Fmain')).json).toMatchObject(one);
+  });
+
   it('isolates, releases, disables and resets a breaker, and each is an event', async () => {
     const { post, get, breakers, writes } = await start(platform);
     const path = '/mesh/breakers/payments.charge';
@@ -67,6 +80,7 @@ describe.each(['Express', 'Fastify'] as const)("the operators' endpoints on %s",
 
   it.each([
     ['GET', '/mesh/nothing'],
+    ['GET', '/mesh/health/nobody'],
     ['GET', '/mesh/breakers/payments.chrage'],
     ['POST', '/mesh/breakers/payments.chrage'],
     ['GET', '/mesh/breakers/http:anything'],
@@ -305,7 +319,7 @@ describe.each(['Express', 'Fastify'] as const)("the operators' endpoints on %s",
     await post('/mesh/breakers/payments.charge', { action: 'isolate', reason: `see https://bob:${SECRET}@wiki/x` });
     await patch('/mesh/config', { ops: { tokens: { write: `${SECRET}-short`, read: 7 } } });
     await post('/mesh/log-level', `{"level":"${SECRET}`);
-    const paths = ['', '/components', '/breakers', '/config', '/config/history', '/log-level', '/events'];
+    const paths = ['', '/components', '/health', '/breakers', '/config', '/config/history', '/log-level', '/events'];
     const texts = await Promise.all(paths.map(async (path) => (await get(`/mesh${path}`)).text));
     const explained = await get('/mesh/config/explain?path=ops.tokens.write');
     expect(explained.json.value).toBe('***');

@@ -1,4 +1,5 @@
 import type { ComponentState } from './component.port.js';
+import type { HealthGroup, HealthMembership, HealthState, HealthStatus } from './health.port.js';
 import type { ConfigChange, MeshPhase } from './mesh.events.js';
 import type { BreakerState } from './policy.port.js';
 
@@ -27,6 +28,27 @@ export interface ComponentView {
   readonly stopMs?: number;
   readonly attempts: number;
   readonly reason?: string;
+}
+
+/** What is known of one contributor's health, or of one thing that a source shows. */
+export interface ContributorView {
+  readonly name: string;
+  readonly state: HealthState;
+  readonly reason?: string;
+  readonly groups: HealthMembership;
+  readonly weight: number;
+  /** Epoch ms of the last result. */
+  readonly checkedAt?: number;
+  readonly failures?: number;
+  /** Availability, latency, trend and transitions of the last results. */
+  readonly history?: object;
+}
+
+export interface HealthView {
+  /** 0 to 100, for people. */
+  readonly score: number;
+  readonly groups: Readonly<Record<HealthGroup, HealthStatus>>;
+  readonly components: readonly ContributorView[];
 }
 
 export interface BreakerView {
@@ -116,6 +138,7 @@ export interface LogLevelView {
 export abstract class MeshControl {
   abstract service(): ServiceView;
   abstract components(): readonly ComponentView[];
+  abstract health(): HealthView;
   /** The breakers that calls have made. */
   abstract breakers(): readonly BreakerView[];
   /** The breakers of one policy, which may be none yet. */

@@ -74,6 +74,11 @@ export function opsEndpoints(deps: OpsEndpointsDeps): readonly OpsEndpoint[] {
 function readEndpoints({ control, journal, feed }: OpsEndpointsDeps): ReadEndpoint[] {
   return [
     read('components', () => ({ components: control.components() })),
+    read('health', () => control.health()),
+    read(
+      'health/:name',
+      ({ name }) => control.health().components.find((one) => one.name === name) ?? unknownPart(name),
+    ),
     read('breakers', () => ({ breakers: control.breakers() })),
     read('breakers/:name', ({ name }) => ({ breakers: control.breakersOf(name) ?? unknownBreaker(name) })),
     read('config', () => control.config()),
@@ -163,6 +168,12 @@ function describeCommand(command: BreakerCommand, name: string, key: string | un
 
 function during(ttlMs: number | undefined): string {
   return ttlMs === undefined ? '' : ` for ${ttlMs} ms`;
+}
+
+function unknownPart(name: string): never {
+  throw new OpsNotFoundError(
+    `Nothing called "${name}" counts in the health of this service; GET health lists what does.`,
+  );
 }
 
 function unknownBreaker(name: string, key?: string): never {
