@@ -223,6 +223,30 @@ describe('limits of requests', () => {
 });
 
 describe('a request under a policy', () => {
+  it.each<[string, () => unknown]>([
+    ['a value', () => 3],
+    ['a promise', async () => 3],
+    ['an Observable', () => of(1, 2, 3)],
+    ['a promise of an Observable', async () => of(1, 2, 3)],
+    // oxlint-disable-next-line unicorn/no-thenable -- query builders are such
+    ['a foreign thenable', () => ({ then: (resolve: (value: number) => void) => resolve(3) })],
+  ])('is made again after an error and takes %s for an answer', async (_what, answer) => {
+    const attempt = { signal: new AbortController().signal, attempt: 1, remainingMs: 100 } as never;
+    const policy = {
+      name: 'broker:flaky',
+      execute: async <T>(work: (attempt: never) => PromiseLike<T> | T): Promise<T> =>
+        Promise.resolve(work(attempt)).catch(() => work(attempt)),
+    };
+    const { broker } = brokerFixture({}, () => policy);
+    let calls = 0;
+    broker.serve('flaky', () => {
+      if (++calls === 1) throw new Error('once');
+      return answer();
+    });
+    await expect(broker.request('flaky')).resolves.toBe(3);
+    expect(broker.readHealth()[0]?.details).toMatchObject({ inFlight: 0 });
+  });
+
   it('runs through the policy of its pattern, with its deadline and signal', async () => {
     const seen: unknown[] = [];
     const policy = {

@@ -118,7 +118,10 @@ export class RequestExchange extends Expiring implements Running {
     this.#end();
   }
 
-  /** Runs the handler for a policy that may give the attempt up, or make another one, while this one is at work. */
+  /**
+   * Runs the handler for a policy that may give the attempt up, or make another one, while this one is at work. Never
+   * throws: a policy need only look at what it gets back.
+   */
   runAttempt(run: () => unknown): unknown {
     this.#open++;
     try {
@@ -133,7 +136,7 @@ export class RequestExchange extends Expiring implements Running {
       );
     } catch (error) {
       this.#end();
-      throw error;
+      return Promise.reject(error);
     }
   }
 
