@@ -92,6 +92,8 @@ export type { DeadLetterQueue } from './broker/dead-letters.js';
 export { InProcessBroker } from './broker/in-process.broker.js';
 export { MESH_TRANSPORT } from './broker/nest/pattern-metadata.js';
 export { Subscribe } from './broker/nest/subscribe.decorator.js';
+export { decodePayload, encodePayload } from './broker/transport/payload.codec.js';
+export type { WireBody } from './broker/transport/transport-driver.port.js';
 
 export { HealthAggregator, type HealthComponentView, type HealthOverview } from './health/health.aggregator.js';
 export type { HealthEntries, HealthEntry, HealthSnapshot } from './health/health-group.js';
