@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Message } from '../../../libs/mesh/src/core/broker.port.js';
 import type { BrokerInput, ChaosServer } from './chaos-server.js';
+import { isFull } from './conformance.fixture.js';
 import { nats } from './nats-server.js';
+import { rabbitMqNode } from './rabbitmq-node.js';
 import { rabbitMq } from './rabbitmq-server.js';
 import { remoteBroker, type RemoteBroker } from './remote-broker.fixture.js';
 
@@ -10,7 +12,11 @@ const stored = { name: 'worker', guarantee: 'atLeastOnce' } as const;
 const connectionOf = ({ told }: RemoteBroker): string[] =>
   told.filter(({ name }) => name === 'broker.connection').map(({ event }) => (event as { state: string }).state);
 
-for (const kind of [nats, rabbitMq])
+/** The node of our own is stopped and killed itself, not its wire; it takes its time. */
+const kinds = isFull ? [nats, rabbitMq, rabbitMqNode] : [nats, rabbitMq];
+const START_MS = 120_000;
+
+for (const kind of kinds)
   describe.skipIf(kind.whyNot)(`${kind.name}, under faults${kind.whyNot}`, () => {
     let server: ChaosServer;
     let cases = 0;
@@ -22,16 +28,16 @@ for (const kind of [nats, rabbitMq])
       return remote;
     }
 
-    beforeEach(async () => {
+    beforeAll(async () => {
       server = await kind.start();
-      cases++;
-    });
+    }, START_MS);
+    afterAll(() => server?.stop());
+    beforeEach(() => void cases++);
     afterEach(async () => {
       server.resume();
       await server.start();
       await Promise.all(brokers.splice(0).map(({ broker }) => broker.stop()));
-      await server.stop();
-    });
+    }, START_MS);
 
     it('rejects what a hung server does not answer, notices it, and goes on when it is back', async () => {
       const remote = await instance();
@@ -53,23 +59,27 @@ for (const kind of [nats, rabbitMq])
       expect(broker.readHealth()).toMatchObject([{ status: 'up' }]);
     }, 30_000);
 
-    it('starts without its server where that is allowed, says so, and uses it when it comes', async () => {
-      await server.kill();
-      const remote = await instance({ required: false });
-      const { broker } = remote;
-      const got: unknown[] = [];
-      broker.serve('echo', (payload: unknown) => payload);
-      await broker.subscribe('orders', (n) => void got.push(n), stored);
-      await expect.poll(() => connectionOf(remote), { timeout: 5_000 }).toEqual(['away']);
-      expect(broker.readHealth()).toMatchObject([{ status: 'down' }]);
-      await expect(broker.request('echo')).rejects.toMatchObject({ details: { outcome: 'unsent' } });
-      const waits = broker.publish('orders', 1, { guarantee: 'confirmed', timeoutMs: 10_000 });
-      await server.start();
-      await waits;
-      await broker.waitFor(['echo'], { timeoutMs: 10_000 });
-      await expect.poll(() => got).toEqual([1]);
-      expect(connectionOf(remote)).toEqual(['away', 'up']);
-    }, 30_000);
+    it(
+      'starts without its server where that is allowed, says so, and uses it when it comes',
+      async () => {
+        await server.kill();
+        const remote = await instance({ required: false });
+        const { broker } = remote;
+        const got: unknown[] = [];
+        broker.serve('echo', (payload: unknown) => payload);
+        await broker.subscribe('orders', (n) => void got.push(n), stored);
+        await expect.poll(() => connectionOf(remote), { timeout: 5_000 }).toEqual(['away']);
+        expect(broker.readHealth()).toMatchObject([{ status: 'down' }]);
+        await expect(broker.request('echo')).rejects.toMatchObject({ details: { outcome: 'unsent' } });
+        const waits = broker.publish('orders', 1, { guarantee: 'confirmed', timeoutMs: START_MS });
+        await server.start();
+        await waits;
+        await broker.waitFor(['echo'], { timeoutMs: 10_000 });
+        await expect.poll(() => got, { timeout: 5_000 }).toEqual([1]);
+        expect(connectionOf(remote)).toEqual(['away', 'up']);
+      },
+      START_MS,
+    );
 
     it('delivers a message elsewhere, as another attempt, when its instance goes', async () => {
       const [first, second] = [await instance(), await instance()];
