@@ -71,7 +71,8 @@ export class ServiceMesh {
   /**
    * Runs work that no request and no message brings in - a queue's worker, a timer - in a call context of its own: its log
    * lines and outgoing calls carry a correlation id, and a shutdown waits for it. `headers` are what its cause says of
-   * itself (`x-correlation-id`, `traceparent`). Methods under `@Cron`, `@Interval` and `@Timeout` need no such call.
+   * itself (`x-correlation-id`, `traceparent`); what a request begins keeps the request's ids, and may outlive it. Methods
+   * under `@Cron`, `@Interval` and `@Timeout` need no such call.
    * @throws {DrainingError} when the shutdown lets no work begin any more.
    * @example await mesh.run('invoices', () => this.send(job.data), job.data.headers)
    */

@@ -119,6 +119,14 @@ describe('a job', () => {
     expect(contexts.current()).toBeUndefined();
   });
 
+  it('that a request begins keeps its ids, but not its deadline', async () => {
+    await start(only);
+    const contexts = app.get(CallContexts);
+    const request = { correlationId: 'corr-1', deadlineAt: Date.now() + 10 };
+    const inside = contexts.run(request, () => mesh().run('mail', () => contexts.current()));
+    expect(inside).toEqual({ correlationId: 'corr-1' });
+  });
+
   it('is waited for by the shutdown, and may use the mesh meanwhile', async () => {
     await start(only);
     const { promise: released, resolve: release } = gate();

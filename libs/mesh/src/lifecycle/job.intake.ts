@@ -1,9 +1,10 @@
-import type { CallContexts } from '../core/call-context.js';
+import type { CallContext, CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
 import type { Ids } from '../core/ids.js';
 import { DrainingError } from '../core/mesh.errors.js';
 import { contextInTrace, traceOfContext, type Tracer } from '../core/trace-context.js';
 import type { Drainable } from './drainable.js';
+import { InFlight } from './in-flight.js';
 import { inboundContext } from './inbound-context.js';
 
 export interface JobIntakeDependencies {
@@ -24,8 +25,7 @@ export type JobHeaders = Readonly<Record<string, string>>;
 export class JobIntake implements Drainable {
   readonly name = 'jobs';
   readonly #deps: JobIntakeDependencies;
-  readonly #onIdle = new Set<() => void>();
-  #inFlight = 0;
+  readonly #running = new InFlight();
   #stopped = false;
 
   constructor(deps: JobIntakeDependencies) {
@@ -33,7 +33,7 @@ export class JobIntake implements Drainable {
   }
 
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#running.count;
   }
 
   /** Whether the shutdown lets no further job begin. */
@@ -45,21 +45,21 @@ export class JobIntake implements Drainable {
    * Runs `work` in a call context of its own, and returns what it returns.
    * @throws {DrainingError} when the shutdown lets no work begin any more.
    */
-  run<T>(name: string, work: () => T, headers: JobHeaders = {}): T {
+  run<T>(name: string, work: () => T, headers?: JobHeaders): T {
     if (this.#stopped) throw new DrainingError(`The job "${name}"`);
-    this.#inFlight++;
+    this.#running.begin();
     let result: T;
     try {
       result = this.#inContext(name, work, headers);
     } catch (error) {
-      this.#end();
+      this.#running.end();
       throw error;
     }
     if (!(result instanceof Promise)) {
-      this.#end();
+      this.#running.end();
       return result;
     }
-    return result.finally(() => this.#end()) as T;
+    return result.finally(() => this.#running.end()) as T;
   }
 
   /** Nobody calls a job over a connection. */
@@ -71,18 +71,13 @@ export class JobIntake implements Drainable {
     this.#stopped = true;
   }
 
-  async drained(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#inFlight === 0) return;
-    await new Promise<void>((resolve, reject) => {
-      this.#onIdle.add(resolve);
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    });
+  drained(signal: AbortSignal): Promise<void> {
+    return this.#running.none(signal);
   }
 
-  #inContext<T>(name: string, work: () => T, headers: JobHeaders): T {
-    const { contexts, clock, ids, tracer } = this.#deps;
-    const context = inboundContext(headers, clock, ids);
+  #inContext<T>(name: string, work: () => T, headers: JobHeaders | undefined): T {
+    const { contexts, tracer } = this.#deps;
+    const context = this.#contextOf(headers);
     if (!tracer) return contexts.run(context, work);
     return tracer.span(
       { name: `job ${name}`, kind: 'internal', attributes: {}, parent: traceOfContext(context) },
@@ -90,10 +85,12 @@ export class JobIntake implements Drainable {
     );
   }
 
-  #end(): void {
-    this.#inFlight--;
-    if (this.#inFlight > 0) return;
-    for (const resolve of this.#onIdle) resolve();
-    this.#onIdle.clear();
+  /** Begun by a request or message, it carries that one's work on, and may outlive it. */
+  #contextOf(headers: JobHeaders | undefined): CallContext {
+    const { contexts, clock, ids } = this.#deps;
+    const current = contexts.current();
+    if (headers || !current) return inboundContext(headers ?? {}, clock, ids);
+    const { deadlineAt: _theirs, ...rest } = current;
+    return rest;
   }
 }

@@ -8,6 +8,7 @@ import type { LiveOptions } from '../core/live-options.js';
 import { DrainingError } from '../core/mesh.errors.js';
 import type { Tracer } from '../core/trace-context.js';
 import type { Drainable } from './drainable.js';
+import { InFlight } from './in-flight.js';
 import { inboundContext } from './inbound-context.js';
 import type { LifecycleOptions } from './lifecycle.options.js';
 
@@ -48,8 +49,7 @@ export class RpcIntake implements Drainable {
   readonly name = 'rpc';
   readonly #deps: RpcIntakeDependencies;
   readonly #servers = new Set<RpcServer>();
-  #inFlight = 0;
-  #onIdle = new Set<() => void>();
+  readonly #running = new InFlight();
 
   constructor(deps: RpcIntakeDependencies) {
     this.#deps = deps;
@@ -65,7 +65,7 @@ export class RpcIntake implements Drainable {
   }
 
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#running.count;
   }
 
   connected(): Promise<boolean> {
@@ -81,12 +81,7 @@ export class RpcIntake implements Drainable {
   }
 
   async drained(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#inFlight > 0)
-      await new Promise<void>((resolve, reject) => {
-        this.#onIdle.add(resolve);
-        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-      });
+    await this.#running.none(signal);
     // The end of processing comes before the reply is written.
     await nextTurn();
   }
@@ -96,14 +91,14 @@ export class RpcIntake implements Drainable {
     let start = server.onProcessingStartHook ?? ((_transport, _context, done) => done());
     let end = server.onProcessingEndHook;
     server.setOnProcessingStartHook((transport, context, done) => {
-      this.#inFlight++;
+      this.#running.begin();
       return this.#deps.contexts.run(
         inboundContext(metadataOf(context), this.#deps.clock, this.#deps.ids, this.#deps.tracer?.active()),
         () => start.call(server, transport, context, done),
       );
     });
     server.setOnProcessingEndHook((transport, context) => {
-      this.#end();
+      this.#running.end();
       end?.call(server, transport, context);
     });
     // Each slot holds one hook: a host that sets its own later would remove ours without a word.
@@ -113,16 +108,9 @@ export class RpcIntake implements Drainable {
     // `app.close()` of a pure microservice closes the transport before any hook of Nest's.
     const close = server.close.bind(server);
     server.close = async () => {
-      if (this.#inFlight > 0) await this.#drainBeforeClose(server);
+      if (this.#running.count > 0) await this.#drainBeforeClose(server);
       return close();
     };
-  }
-
-  #end(): void {
-    this.#inFlight--;
-    if (this.#inFlight > 0) return;
-    for (const resolve of this.#onIdle) resolve();
-    this.#onIdle.clear();
   }
 
   async #drainBeforeClose(server: RpcServer): Promise<void> {
