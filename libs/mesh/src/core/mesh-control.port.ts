@@ -39,13 +39,14 @@ export interface ContributorView {
   readonly weight: number;
   /** Epoch ms of the last result. */
   readonly checkedAt?: number;
+  /** Failed checks in a row, also while they are too few to count. */
   readonly failures?: number;
   /** Availability, latency, trend and transitions of the last results. */
   readonly history?: object;
 }
 
 export interface HealthView {
-  /** 0 to 100, for people. */
+  /** 0 to 100: the weighted mean of all contributors. */
   readonly score: number;
   readonly groups: Readonly<Record<HealthGroup, HealthStatus>>;
   readonly components: readonly ContributorView[];

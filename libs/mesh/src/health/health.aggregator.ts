@@ -1,15 +1,9 @@
 import type { Clock } from '../core/clock.js';
 import type { EventLoopSampler } from '../core/event-loop.sampler.js';
-import type {
-  HealthContributor,
-  HealthGroup,
-  HealthMembership,
-  HealthReport,
-  HealthSource,
-  HealthState,
-} from '../core/health.port.js';
+import type { HealthContributor, HealthGroup, HealthReport, HealthSource, HealthState } from '../core/health.port.js';
 import type { Ids } from '../core/ids.js';
 import type { LiveOptions } from '../core/live-options.js';
+import type { ContributorView, HealthView } from '../core/mesh-control.port.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
 import type { MeshEvents, MeshPhase } from '../core/mesh.events.js';
 import type { MetricsClient } from '../core/metrics.port.js';
@@ -33,24 +27,12 @@ export interface HealthAggregatorDeps {
 }
 
 /** One contributor, or one thing that a source shows, for people. */
-export interface HealthComponentView {
-  readonly name: string;
-  readonly state: HealthState;
-  readonly reason?: string;
-  readonly groups: HealthMembership;
-  readonly weight: number;
-  /** Epoch ms of the last result. */
-  readonly checkedAt?: number;
-  /** Failed checks in a row, also while they are too few to count. */
-  readonly failures?: number;
+export interface HealthComponentView extends ContributorView {
   readonly history?: HealthHistorySummary;
 }
 
 /** Everything that is known about the service's health, for people. */
-export interface HealthOverview {
-  /** 0 to 100: the weighted mean of all contributors. */
-  readonly score: number;
-  readonly groups: Readonly<Record<HealthGroup, HealthSnapshot['status']>>;
+export interface HealthOverview extends HealthView {
   readonly components: readonly HealthComponentView[];
 }
 
