@@ -113,6 +113,25 @@ describe('Moleculer', () => {
     await broker.stop();
   });
 
+  it('gives an event whose handler failed to nobody again', async () => {
+    let deliveries = 0;
+    const broker = new ServiceBroker({ logger: false, retryPolicy: { enabled: true, retries: 5, delay: 1 } });
+    broker.createService({
+      name: 'receipts',
+      events: {
+        'order.placed': () => {
+          deliveries++;
+          throw new Error('out of paper');
+        },
+      },
+    });
+    await broker.start();
+    await broker.emit('order.placed').catch(() => undefined);
+    await sleep(100);
+    expect(deliveries).toBe(1);
+    await broker.stop();
+  });
+
   it('stops under a handler that runs', async () => {
     const work = Promise.withResolvers<void>();
     let finished = false;
