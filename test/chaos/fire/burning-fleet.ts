@@ -45,6 +45,9 @@ export class BurningFleet {
       MESH_CACHE__REDIS__URL: redis.url,
       MESH_LOGGING__LEVEL: 'info',
       MESH_OPS__TOKENS__WRITE: WRITE_TOKEN,
+      // Behind a load balancer: it goes on serving until that has noticed.
+      MESH_LIFECYCLE__SHUTDOWN__PRE_STOP: 'always',
+      MESH_LIFECYCLE__SHUTDOWN__PRE_STOP_MS: '1500',
       PROVIDER_URL: fleet.provider.url,
       SHOP_STOCKED: String(STOCKED),
       // Longer than it takes to place an order; and soon nothing but the log tells what is sold.

@@ -52,13 +52,14 @@ export class LoadBalancer {
     let afterCut = false;
     const giveUpAt = Date.now() + GIVES_UP_AFTER_MS;
     while (Date.now() < giveUpAt) {
+      const isReady = this.#inRotation.size > 0;
       const gateway = this.#choose();
       const sentAt = Date.now();
       try {
         return { ...(await attempt(gateway, { method, path, order })), afterCut };
       } catch (error) {
         afterCut ||= reasonOf(error) !== 'ECONNREFUSED';
-        this.#count(gateway, sentAt, error);
+        this.#count(gateway, { sentAt, isReady, reason: reasonOf(error) });
       }
       await sleep(50);
     }
@@ -72,13 +73,17 @@ export class LoadBalancer {
     return among[this.#next++ % among.length]!;
   }
 
-  #count(gateway: Instance, sentAt: number, error: unknown): void {
+  #count(
+    gateway: Instance,
+    { sentAt, isReady, reason }: { readonly sentAt: number; readonly isReady: boolean; readonly reason: string },
+  ): void {
     this.#inRotation.delete(gateway);
-    const reason = reasonOf(error);
-    const isRefused = reason === 'ECONNREFUSED';
-    if (gateway.wasKilled(sentAt))
-      return this.#timeline.answered(isRefused ? 'refused by a killed instance' : 'cut by SIGKILL');
-    if (gateway.wasStopped(sentAt) && isRefused) return this.#timeline.answered('refused by a stopped instance');
+    const how = reason === 'ECONNREFUSED' ? 'refused' : 'cut';
+    if (gateway.wasKilled(sentAt)) return this.#timeline.answered(`${how} by SIGKILL`);
+    if (gateway.wasStopped(sentAt)) {
+      if (how === 'refused') return this.#timeline.answered('refused by a stopped instance');
+      if (!isReady) return this.#timeline.answered('cut by SIGTERM, when no gateway was ready');
+    }
     this.#timeline.answered('no answer, unexcused');
     this.unexcused.push(`${gateway.name}: ${reason} after ${Date.now() - sentAt} ms`);
   }
