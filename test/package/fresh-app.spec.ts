@@ -78,5 +78,5 @@ describe.each(hosts)('the package in a fresh $format application on $platform', 
     // The kit stands on Nest's own, which the scaffold has.
     const peers = optionalPeers.filter((name) => name !== '@nestjs/testing');
     expect(lines.filter((line) => peers.some((name) => line.includes(`node_modules/${name}/`)))).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 });
