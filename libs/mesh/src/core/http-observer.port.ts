@@ -1,16 +1,21 @@
+import type { CallContext } from './call-context.js';
+
 /** An HTTP request whose response is over. */
 export interface FinishedRequest {
   readonly method: string;
-  /** The route's template (`/orders/:id`), never the URL; absent when no route matched. */
-  readonly route?: string;
+  /** The route's template (`/orders/:id`), never the URL; `undefined` when no route matched. */
+  readonly route: string | undefined;
   /** The status that was sent; 499 when the client left before there was one. */
   readonly status: number;
   readonly durationMs: number;
 }
 
-/** Is told of inbound HTTP requests by the intake, in their call context. Runs on every request: cheap, and never throws. */
+/**
+ * Is told of inbound HTTP requests by the intake. Runs on every request: cheap, and never throws. It runs outside the call
+ * context, which it gets as an argument: to open one again would cost as much as all that an observer does.
+ */
 export interface HttpObserver {
-  requestFinished(request: FinishedRequest): void;
+  requestFinished(request: FinishedRequest, context: CallContext): void;
 }
 
 /**

@@ -1,12 +1,14 @@
 import 'reflect-metadata';
-import { request as httpRequest, Agent, type IncomingMessage, type Server } from 'node:http';
+import { request as httpRequest, Agent, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
   Controller,
   Get,
   Injectable,
   Module,
+  Param,
   Post,
+  Res,
   Sse,
   VersioningType,
   type CallHandler,
@@ -55,6 +57,17 @@ class Bench {
   }
 }
 
+/** The ways to answer past the framework. */
+const rawAnswers = {
+  end: (response: ServerResponse) => void response.end('x'),
+  object: (response: ServerResponse) => void response.writeHead(200, { 'content-type': 'text/plain' }).end('x'),
+  reason: (response: ServerResponse) => void response.writeHead(200, 'Fine', { 'content-type': 'text/plain' }).end('x'),
+  list: (response: ServerResponse) => void response.writeHead(200, ['content-type', 'text/plain']).end('x'),
+  own: (response: ServerResponse) => void response.writeHead(200, { 'X-Correlation-Id': 'own' }).end('x'),
+  'own-set': (response: ServerResponse) => void response.setHeader('X-Correlation-Id', 'own').end('x'),
+  set: (response: ServerResponse) => void response.setHeader('content-type', 'text/plain').end('x'),
+};
+
 function hostModule(bench: Bench, { refuseAll = false } = {}): Type {
   @Injectable()
   class SeeingGuard implements CanActivate {
@@ -84,6 +97,11 @@ function hostModule(bench: Bench, { refuseAll = false } = {}): Type {
     async seenAfterBody(): Promise<object> {
       await Promise.resolve();
       return bench.contexts.current() ?? {};
+    }
+
+    @Get('raw/:how')
+    raw(@Param('how') how: keyof typeof rawAnswers, @Res() response: ServerResponse & { raw?: ServerResponse }): void {
+      rawAnswers[how](response.raw ?? response);
     }
 
     @Get('metrics')
@@ -218,6 +236,24 @@ describe.each(['express', 'fastify'] as const)('HttpIntake on %s', (platform) =>
     expect(answer.headers['x-correlation-id']).toBe(context['correlationId']);
   });
 
+  it.each(['end', 'object', 'reason', 'list', 'set'])(
+    'puts the correlation id on an answer past the framework: %s',
+    async (how) => {
+      await boot(new Bench());
+      const answer = await call(app!, `/raw/${how}`, { headers: { 'x-correlation-id': 'order-42' } });
+      expect(answer).toMatchObject({ status: 200, body: 'x', headers: { 'x-correlation-id': 'order-42' } });
+      expect(answer.headers['content-type']).toBe(how === 'end' ? undefined : 'text/plain');
+    },
+  );
+
+  it('leaves alone a correlation id that the host answers with', async () => {
+    await boot(new Bench());
+    for (const how of ['own', 'own-set']) {
+      const answer = await call(app!, `/raw/${how}`);
+      expect(answer.headers['x-correlation-id']).toBe('own');
+    }
+  });
+
   it('gives 50 parallel requests 50 contexts', async () => {
     const bench = new Bench();
     await boot(bench);
@@ -226,12 +262,12 @@ describe.each(['express', 'fastify'] as const)('HttpIntake on %s', (platform) =>
     expect(answers.map(({ body }) => (JSON.parse(body) as { correlationId: string }).correlationId)).toEqual(ids);
   });
 
-  it('tells its observers of each request in its context: route template, status and time, 499 for a client that left', async () => {
+  it('tells its observers of each request with its context: route template, status and time, 499 for a client that left', async () => {
     const bench = new Bench();
     const told: unknown[] = [];
     bench.intake.addObserver({
-      requestFinished: ({ method, route, status, durationMs }) =>
-        told.push([method, route, status, durationMs > 0, bench.contexts.current()?.correlationId]),
+      requestFinished: ({ method, route, status, durationMs }, { correlationId }) =>
+        told.push([method, route, status, durationMs > 0, correlationId]),
     });
     bench.intake.addRoute({ method: 'GET', path: '/health/live', handle: () => ({ status: 200, body: '' }) });
     await boot(bench);

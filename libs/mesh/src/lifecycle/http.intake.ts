@@ -8,6 +8,7 @@ import type { MeshEvents } from '../core/mesh.events.js';
 import type { RawRoute } from '../core/raw-route.js';
 import type { Tracer } from '../core/trace-context.js';
 import type { Drainable } from './drainable.js';
+import { identify } from './correlation-header.js';
 import { inboundContext } from './inbound-context.js';
 import { RawRouteTable } from './raw-route.table.js';
 import { endEventStream, isOpenEventStream } from './event-stream.js';
@@ -140,19 +141,19 @@ export class HttpIntake implements Drainable {
   #onRequest(hookRequest: HookRequest, hookResponse: HookResponse, done: Done): unknown {
     const request = hookRequest.raw ?? hookRequest;
     const response = hookResponse.raw ?? hookResponse;
-    const { clock, ids, tracer } = this.#deps;
+    const { contexts, clock, ids, tracer } = this.#deps;
     const context = inboundContext(request.headers, clock, ids, tracer?.active());
-    response.setHeader('x-correlation-id', context.correlationId);
+    identify(response, context.correlationId);
     if (this.#draining) askToReconnect(response);
 
-    return this.#deps.contexts.run(context, () => {
-      const route = this.#routes.find(request.method, request.url);
+    const route = this.#routes.find(request.method, request.url);
+    if (!route) this.#track(hookRequest, response, context);
+    return contexts.run(context, () => {
       if (route) {
         hookResponse.hijack?.();
         void this.#routes.answer(route, request, response);
         return undefined;
       }
-      this.#track(hookRequest, response, context);
       return this.#hostHook ? this.#hostHook.call(this.#adapter, hookRequest, hookResponse, done) : done();
     });
   }
@@ -160,10 +161,9 @@ export class HttpIntake implements Drainable {
   #track(hookRequest: HookRequest, response: ServerResponse, context: CallContext): void {
     const startedAt = this.#deps.clock.monotonic();
     this.#open.add(response);
-    response.once('close', () => {
-      if (this.#observers.length > 0)
-        // The socket emits this outside the request's context.
-        this.#deps.contexts.run(context, () => this.#tell(hookRequest, response, startedAt));
+    // Emitted once, whatever happens: `once` would wrap the listener for nothing.
+    response.on('close', () => {
+      this.#tell(hookRequest, response, context, startedAt);
       this.#open.delete(response);
       if (this.#open.size > 0) return;
       this.#sweep?.cancel();
@@ -171,15 +171,14 @@ export class HttpIntake implements Drainable {
     });
   }
 
-  #tell(hookRequest: HookRequest, response: ServerResponse, startedAt: number): void {
-    const route = routeTemplate(hookRequest);
+  #tell(hookRequest: HookRequest, response: ServerResponse, context: CallContext, startedAt: number): void {
     const request = {
       method: response.req.method ?? 'GET',
-      ...(route !== undefined && { route }),
+      route: routeTemplate(hookRequest),
       status: response.headersSent ? response.statusCode : CLIENT_LEFT,
       durationMs: this.#deps.clock.monotonic() - startedAt,
     };
-    for (const observer of this.#observers) observer.requestFinished(request);
+    for (const observer of this.#observers) observer.requestFinished(request, context);
   }
 
   /** Connections fall idle and streams open at any time during the drain, and nothing announces either. */

@@ -19,12 +19,12 @@ export function inboundContext(
   active?: TraceContext,
 ): CallContext {
   const correlationId = sane(headers['x-correlation-id']) ?? sane(headers['x-request-id']) ?? ids.next();
+  const trace = active ?? traceOf(headers);
   const timeoutMs = text(headers['x-mesh-timeout-ms']);
-  return {
-    correlationId,
-    ...(active ?? traceOf(headers)),
-    ...(timeoutMs !== undefined && REMAINING_MS.test(timeoutMs) && { deadlineAt: clock.now() + Number(timeoutMs) }),
-  };
+  // Most requests carry neither, and spreading nothing costs nearly as much as spreading something.
+  const context: CallContext = trace ? { correlationId, ...trace } : { correlationId };
+  if (timeoutMs === undefined || !REMAINING_MS.test(timeoutMs)) return context;
+  return { ...context, deadlineAt: clock.now() + Number(timeoutMs) };
 }
 
 function sane(header: string | string[] | undefined): string | undefined {

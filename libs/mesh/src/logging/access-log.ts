@@ -1,5 +1,7 @@
+import type { CallContext } from '../core/call-context.js';
 import type { FinishedRequest, HttpObserver } from '../core/http-observer.port.js';
 import type { LiveOptions } from '../core/live-options.js';
+import { logFieldsOf } from './call-log-fields.js';
 import type { LogSink } from './log-sink.js';
 import type { LoggingOptions } from './logging.options.js';
 
@@ -13,12 +15,12 @@ export class AccessLog implements HttpObserver {
     this.#options = options;
   }
 
-  requestFinished({ method, route = 'unmatched', status, durationMs }: FinishedRequest): void {
+  requestFinished({ method, route = 'unmatched', status, durationMs }: FinishedRequest, context: CallContext): void {
     if (!this.#options.current.accessLog) return;
     const rounded = Math.round(durationMs * 10) / 10;
     this.#sink.write(
       status >= 500 ? 'error' : 'info',
-      { event: 'http.request', method, route, status, durationMs: rounded },
+      { ...logFieldsOf(context), event: 'http.request', method, route, status, durationMs: rounded },
       `${method} ${route} ${status} in ${rounded} ms`,
     );
   }

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { CallContexts } from '../core/call-context.js';
+import type { CallContext, CallContexts } from '../core/call-context.js';
 
 /** The fields that tie a line to the work it belongs to. */
 export interface CallLogFields {
@@ -18,8 +18,11 @@ const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/;
  */
 export function callLogFields(contexts: CallContexts): CallLogFields {
   const context = contexts.current();
-  if (!context) return {};
-  const { correlationId, traceparent } = context;
+  return context ? logFieldsOf(context) : {};
+}
+
+/** The fields of a context that need not be the running code's. */
+export function logFieldsOf({ correlationId, traceparent }: CallContext): CallLogFields {
   if (!traceparent) return { correlationId, traceId: traceIdFrom(correlationId) };
   // version-traceId-spanId-flags, all of fixed length; checked where the context was opened.
   return { correlationId, traceId: traceparent.slice(3, 35), spanId: traceparent.slice(36, 52) };

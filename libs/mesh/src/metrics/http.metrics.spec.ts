@@ -39,8 +39,8 @@ describe('HttpMetrics', () => {
 
   it('takes unknown methods, unmatched routes and odd statuses together', async () => {
     const { http, counts } = setup();
-    http.requestFinished({ method: 'BREW', status: 404, durationMs: 1 });
-    http.requestFinished({ method: 'X', status: 0, durationMs: 1 });
+    http.requestFinished({ method: 'BREW', route: undefined, status: 404, durationMs: 1 });
+    http.requestFinished({ method: 'X', route: undefined, status: 0, durationMs: 1 });
     expect(await counts()).toEqual([
       'mesh_http_request_duration_seconds_count{method="_OTHER",route="unmatched",status="4xx"} 1',
       'mesh_http_request_duration_seconds_count{method="_OTHER",route="unmatched",status="none"} 1',
