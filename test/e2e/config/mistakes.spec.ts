@@ -23,7 +23,7 @@ describe('what people get to read who', () => {
   it('misspell a transport', async () => {
     expect(await messageOf({ broker: { transport: 'natz' } })).toMatchInlineSnapshot(`
       "The configuration is invalid (1 problem):
-        broker.transport: must be one of "in-process", "nats", "rabbitmq", received "natz"; did you mean "nats"? (from module options)"
+        broker.transport: must be one of "in-process", "nats", "rabbitmq", "nest", received "natz"; did you mean "nats"? (from module options)"
     `);
   });
 
