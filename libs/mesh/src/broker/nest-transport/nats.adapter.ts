@@ -3,7 +3,7 @@ import type { BaseRpcContext, NatsContext, ServerNats } from '@nestjs/microservi
 import { headersOf } from '../nats/nats.message.js';
 import type { Headers } from '../transport/message-headers.js';
 import type { ConsumeSpec, TransportCapabilities } from '../transport/transport-driver.port.js';
-import { NestTransport, type NestPacket, type NestListener, type NestProxy } from './nest-transport.js';
+import { NestTransport, type OnFailure, type NestPacket, type NestListener, type NestProxy } from './nest-transport.js';
 
 /** Nest gives up after ten attempts, two seconds apart, and its server doesn't say so. */
 const FOR_EVER = { maxReconnectAttempts: -1, reconnectTimeWait: 250 };
@@ -29,8 +29,8 @@ export class NatsTransport extends NestTransport {
     throw new Error('The client of NATS is not loaded.');
   };
 
-  override async load(): Promise<void> {
-    await super.load();
+  override async load(onFailure: OnFailure): Promise<void> {
+    await super.load(onFailure);
     this.#newHeaders = (await import('@nats-io/transport-node')).headers;
   }
 
@@ -55,6 +55,10 @@ export class NatsTransport extends NestTransport {
 
   override refuses({ message }: Error): boolean {
     return message.includes('max_payload');
+  }
+
+  override async restored(side: NestProxy | NestListener): Promise<void> {
+    await side.unwrap<NatsConnection>().flush();
   }
 
   override async dispatched(client: NestProxy): Promise<void> {

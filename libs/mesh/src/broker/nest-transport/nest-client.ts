@@ -52,8 +52,7 @@ export class NestClient {
   /** Connects, trying until the signal aborts; and again whenever the connection breaks. */
   async start(signal: AbortSignal): Promise<void> {
     const proxy = (this.#proxy = this.#transport.createClient());
-    await this.#connect(AbortSignal.any([signal, this.#ending.signal]));
-    this.#onUp();
+    await this.#comeUp(AbortSignal.any([signal, this.#ending.signal]));
     this.#statuses = proxy.status.subscribe((status: string) => this.#onStatus(status));
   }
 
@@ -142,30 +141,23 @@ export class NestClient {
     if (this.#ending.signal.aborted) return;
     // Nest tells it first, and does its own part of it then.
     if (!WELL.has(status)) this.#onDown(status);
-    else if (!this.#isUp) queueMicrotask(() => this.#dispatching.connect().then(() => this.#onUp(), ignore));
-  }
-
-  #onUp(): void {
-    if (this.#isUp || this.#ending.signal.aborted) return;
-    this.#isUp = true;
-    this.#transport.onConnected(this.#opened);
-    this.#host.onUp();
+    else if (!this.#isUp) queueMicrotask(() => this.#tryUp(this.#ending.signal).catch(ignore));
   }
 
   #onDown(status: string): void {
     if (!this.#isUp) return;
     this.#isUp = false;
     this.#host.onDown(`Nest's client says "${status}"`);
-    queueMicrotask(() => this.#connect(this.#ending.signal).then(() => this.#onUp(), ignore));
+    queueMicrotask(() => this.#comeUp(this.#ending.signal).catch(ignore));
   }
 
   /** Some of Nest's clients reconnect by themselves, and refuse to connect until they have; the others are made to. */
-  async #connect(signal: AbortSignal): Promise<void> {
+  async #comeUp(signal: AbortSignal): Promise<void> {
     const { clock, ids, onFailure } = this.#host;
     const what = `the connection via ${this.#transport.name}`;
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       try {
-        return await this.#connectOnce(signal);
+        return await this.#tryUp(signal);
       } catch (error) {
         signal.throwIfAborted();
         if (pauseMs === FIRST_PAUSE_MS) onFailure(what, error);
@@ -174,6 +166,15 @@ export class NestClient {
         });
       }
     }
+  }
+
+  async #tryUp(signal: AbortSignal): Promise<void> {
+    await this.#connectOnce(signal);
+    await this.#transport.restored(this.#opened);
+    if (this.#isUp || this.#ending.signal.aborted) return;
+    this.#transport.onConnected(this.#opened);
+    this.#isUp = true;
+    this.#host.onUp();
   }
 
   /** A peer that takes no connection and refuses none would keep Nest waiting for minutes. */

@@ -38,6 +38,8 @@ export class NestServer {
   readonly #channels = new Map<string, Channel>();
   #server: Promise<NestListener> | undefined;
   #statuses: Subscription | undefined;
+  /** How often the connection came or went. */
+  #changes = 0;
 
   constructor(transport: NestTransport, host: ServerHost) {
     this.#transport = transport;
@@ -116,11 +118,20 @@ export class NestServer {
     await promise;
     this.#transport.onListening(server);
     this.#statuses?.unsubscribe();
-    this.#statuses = server.status.subscribe((status: string) => {
-      if (status === 'connected') this.#host.onUp();
-      else this.#host.onDown(`Nest's server says "${status}"`);
-    });
+    this.#statuses = server.status.subscribe((status: string) => this.#onStatus(server, status));
     return server;
+  }
+
+  #onStatus(server: NestListener, status: string): void {
+    const change = ++this.#changes;
+    if (status !== 'connected') return this.#host.onDown(`Nest's server says "${status}"`);
+    this.#transport.restored(server).then(
+      () => {
+        if (change === this.#changes) this.#host.onUp();
+      },
+      // It broke again, and the next status tells of that.
+      () => undefined,
+    );
   }
 
   async #open(name: string): Promise<void> {

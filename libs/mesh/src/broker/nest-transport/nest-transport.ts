@@ -22,6 +22,8 @@ export interface NestPacket {
   readonly metadata?: Headers;
 }
 
+export type OnFailure = (what: string, error: unknown) => void;
+
 export interface NestTransportParts {
   readonly service: ServiceInfo;
   readonly client: NestOptions;
@@ -43,6 +45,7 @@ export abstract class NestTransport {
   /** What goes out, by Nest's options; likewise what comes in. */
   protected readonly client: NestOptions;
   protected readonly server: NestOptions;
+  protected onFailure: OnFailure = () => undefined;
   #nest: NestModule | undefined;
 
   constructor({ service, client, server }: NestTransportParts) {
@@ -64,8 +67,12 @@ export abstract class NestTransport {
     return this.address === undefined || this.server[this.address] !== undefined;
   }
 
-  /** @throws {MeshConfigError} when a package is missing. */
-  async load(): Promise<void> {
+  /**
+   * `onFailure` hears of what fails where nobody waits for it.
+   * @throws {MeshConfigError} when a package is missing.
+   */
+  async load(onFailure: OnFailure): Promise<void> {
+    this.onFailure = onFailure;
     for (const name of this.packages)
       await import(name).catch((error: Error) => {
         throw new MeshConfigError(
@@ -87,6 +94,11 @@ export abstract class NestTransport {
   /** The connection is there, for the first time or again. */
   onConnected(_client: NestProxy): void {
     // Most leave it as Nest made it.
+  }
+
+  /** Resolves when everything is subscribed again after a reconnect, of which Nest tells before that. */
+  async restored(_side: NestProxy | NestListener): Promise<void> {
+    // Most have nothing to subscribe to.
   }
 
   /** What a request of `pattern` needs before it can be sent; `undefined` when that is there. */

@@ -76,7 +76,7 @@ export class NestDriver implements TransportDriver {
 
   async start(host: DriverHost, signal: AbortSignal): Promise<void> {
     this.#host = host;
-    await this.#transport.load();
+    await this.#transport.load((what, error) => host.onFailure(what, error));
     const { sends, receives, address } = this.#transport;
     if (receives) {
       this.#server = new NestServer(this.#transport, { ...this.#parts, ...this.#side('server') });

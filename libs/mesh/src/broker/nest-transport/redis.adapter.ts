@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { TransportCapabilities } from '../transport/transport-driver.port.js';
 import { NestTransport, type NestListener, type NestProxy } from './nest-transport.js';
+import { guardCommands } from './redis-guard.adapter.js';
 import { ReplyChannels } from './reply-channels.js';
 
 /** Nest gives up for ever at the first disconnect, and the client after twenty attempts, unless told otherwise. */
@@ -21,15 +22,20 @@ export class RedisTransport extends NestTransport {
   protected override readonly packages = ['ioredis'];
   readonly #replies = new ReplyChannels(
     (pattern) => `${pattern}.reply`,
-    async (client, channel) => void (await client.unwrap<[pub: Redis, sub: Redis]>()[1].subscribe(channel)),
+    async (client, channel) => void (await subscriber(client).subscribe(channel)),
   );
 
   override createClient(): NestProxy {
-    return new this.nest.ClientRedis({ ...FOR_EVER, ...this.client });
+    return guardCommands(new this.nest.ClientRedis({ ...FOR_EVER, ...this.client }));
   }
 
   override createServer(): NestListener {
-    return new this.nest.ServerRedis({ ...FOR_EVER, ...this.server });
+    return guardCommands(new this.nest.ServerRedis({ ...FOR_EVER, ...this.server }));
+  }
+
+  /** The answer to a ping comes after those to the subscriptions before it. */
+  override async restored(side: NestProxy | NestListener): Promise<void> {
+    await subscriber(side).ping();
   }
 
   override beforeRequest(client: NestProxy, pattern: string): Promise<void> | undefined {
@@ -45,6 +51,6 @@ export class RedisTransport extends NestTransport {
   }
 }
 
-function subscriber(server: NestListener): Redis {
-  return server.unwrap<[pub: Redis, sub: Redis]>()[1];
+function subscriber(side: NestProxy | NestListener): Redis {
+  return side.unwrap<[pub: Redis, sub: Redis]>()[1];
 }

@@ -13,6 +13,8 @@ import {
   stringsOf,
 } from './nest-transport.js';
 
+import { guardChannels, type RawChannel } from './rmq-guard.adapter.js';
+
 /** Small messages otherwise wait for the acknowledgement of those before them, and a lost connection for five seconds. */
 const SOCKET = { reconnectTimeInSeconds: 1, heartbeatIntervalInSeconds: 5, connectionOptions: { noDelay: true } };
 
@@ -43,11 +45,12 @@ export class RmqTransport extends NestTransport {
   }
 
   override createClient(): NestProxy {
-    return new this.nest.ClientRMQ(withSocketOptions(this.client));
+    return guardChannels(new this.nest.ClientRMQ(withSocketOptions(this.client)), this.onFailure);
   }
 
   override createServer(): NestListener {
-    return new this.nest.ServerRMQ({ ...withSocketOptions(this.server), consumerTag: this.#consumerTag });
+    const options = { ...withSocketOptions(this.server), consumerTag: this.#consumerTag };
+    return guardChannels(new this.nest.ServerRMQ(options), this.onFailure);
   }
 
   override packet(pattern: string, data: unknown, headers: Headers): NestPacket {
@@ -64,9 +67,13 @@ export class RmqTransport extends NestTransport {
 
   /** By the setup of the channel, which runs after each reconnect as well. */
   override async pause(server: NestListener): Promise<void> {
-    const { channel } = server as unknown as { readonly channel: ChannelWrapper | null };
-    await channel?.addSetup((raw: { cancel(tag: string): Promise<unknown> }) => raw.cancel(this.#consumerTag));
+    await wrapperOf(server).addSetup((channel: RawChannel) => channel.cancel(this.#consumerTag));
   }
+}
+
+/** Nest keeps it to itself. */
+function wrapperOf(server: NestListener): ChannelWrapper {
+  return (server as unknown as { readonly channel: ChannelWrapper }).channel;
 }
 
 function withSocketOptions(options: NestOptions): NestOptions {
