@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect } from 'vitest';
@@ -15,4 +15,5 @@ const { href } = pathToFileURL(file);
 
 describe('the example in docs/testing.md', async () => {
   await import(href);
+  rmSync(file);
 });

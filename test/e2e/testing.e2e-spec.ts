@@ -1,4 +1,4 @@
-import { Controller, Injectable, type INestApplicationContext } from '@nestjs/common';
+import { Controller, Get, Injectable, type INestApplicationContext } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
 import { Cacheable, callSignal, MeshModule, type MeshOptions, Resilient, Subscribe } from 'nestjs-mesh';
 import { MeshTestingModule, type MeshTestingOptions, MeshTestKit } from 'nestjs-mesh/testing';
@@ -60,6 +60,16 @@ class Stock {
     this.seen.push(['each', { ...order }]);
     order.touched = true;
     if (this.fail) throw new Error('no');
+  }
+}
+
+@Controller()
+class Slow {
+  answer: (text: string) => void = () => undefined;
+
+  @Get('slow')
+  slow(): Promise<string> {
+    return new Promise((resolve) => (this.answer = resolve));
   }
 }
 
@@ -334,6 +344,26 @@ describe('the test kit', () => {
       app.get(Stock).fail = false;
       await kit.clock.advance(10_000);
       await call;
+    });
+
+    it('waits for HTTP requests too', async () => {
+      const module = await MeshTestingModule.createTestingModule({
+        imports: [MeshModule.forRoot(options)],
+        controllers: [Slow],
+        providers: [Payments],
+      }).compile();
+      const http = module.createNestApplication({ logger: false });
+      await http.listen(0, '127.0.0.1');
+      const slow = http.get(Slow);
+      const asked = vi.spyOn(slow, 'slow');
+      const response = fetch(`${await http.getUrl()}/slow`);
+      await vi.waitFor(() => expect(asked).toHaveBeenCalled());
+      await expect(http.get(MeshTestKit).expectQuiet()).rejects.toThrow('1 HTTP requests are being answered');
+      slow.answer('done');
+      expect(await (await response).text()).toBe('done');
+      await vi.waitFor(() => http.get(MeshTestKit).expectQuiet());
+      await http.close();
+      await http.get(MeshTestKit).expectQuiet();
     });
 
     it('names the timers that a closed application leaves, and who set them', async () => {

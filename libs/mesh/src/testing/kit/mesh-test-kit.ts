@@ -74,13 +74,13 @@ export class MeshTestKit {
   }
 
   /**
-   * Whether everything that was begun has ended: no call, no request, no handler and no message waits or runs; and when
-   * the application has been closed, no timer of the mesh is left either.
+   * Whether everything that was begun has ended: no call, no request, over HTTP or as a message, no handler and no message
+   * waits or runs; and when the application has been closed, no timer of the mesh is left either.
    * @throws with what is left.
    */
   async expectQuiet(): Promise<void> {
     await this.clock.advance(0);
-    const left = [...this.#unfinished(), ...this.#timersLeft()];
+    const left = [...(await this.#unfinished()), ...this.#timersLeft()];
     if (left.length > 0) failExpectation(`Not everything has ended:${listed(left)}`, { actual: left, expected: [] });
   }
 
@@ -99,33 +99,31 @@ export class MeshTestKit {
     await this.metrics.reset();
   }
 
+  get #isStopped(): boolean {
+    return this.mesh.lifecycle.phase === 'stopped';
+  }
+
   #transitions(policy: string, key: string | undefined): readonly string[] {
     return this.events('breaker.transition')
       .filter((transition) => transition.policy === policy && transition.key === key)
       .map(({ from, to }) => `${from} -> ${to}`);
   }
 
-  #unfinished(): string[] {
+  async #unfinished(): Promise<string[]> {
     const calls = this.mesh.breakers.inFlight;
-    const queued = queuedOf(this.mesh.broker);
+    const queued = await this.metrics.valueIfAny('mesh_messages_queued');
+    // Nobody counts any more once the application has gone.
+    const http = this.#isStopped ? 0 : await this.metrics.valueIfAny('mesh_http_in_flight');
     return [
       ...this.messages.unfinished,
+      ...(http > 0 ? [`${http} HTTP requests are being answered`] : []),
       ...(calls > 0 ? [`${calls} calls through policies run, wait or pause`] : []),
       ...(queued > 0 ? [`${queued} messages wait for their handler or their next delivery`] : []),
     ];
   }
 
   #timersLeft(): string[] {
-    if (this.mesh.lifecycle.phase !== 'stopped') return [];
+    if (!this.#isStopped) return [];
     return this.#bench.clock.timers.map(({ inMs, setBy }) => `a timer, due in ${Math.round(inMs)} ms, set by ${setBy}`);
   }
-}
-
-/** What the broker says of itself to health. A broker of the user's own may say nothing. */
-function queuedOf(broker: object): number {
-  const { readHealth } = broker as {
-    readHealth?(): readonly { readonly details?: Readonly<Record<string, unknown>> }[];
-  };
-  const queued = readHealth?.().find(({ details }) => details?.['queued'] !== undefined)?.details?.['queued'];
-  return typeof queued === 'number' ? queued : 0;
 }

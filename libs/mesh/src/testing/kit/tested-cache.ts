@@ -51,7 +51,7 @@ export class TestedCache {
   }
 
   #requests(result: string, namespace: string | undefined): Promise<number> {
-    return this.metrics.value('mesh_cache_requests_total', {
+    return this.metrics.valueIfAny('mesh_cache_requests_total', {
       result,
       ...(namespace !== undefined && { cache: namespace }),
     });

@@ -19,14 +19,14 @@ export class TestedMetrics {
    */
   async value(name: string, labels: Labels<string> = {}): Promise<number> {
     const { body } = await this.metrics.expose();
-    const family = name.replace(/_(?:count|sum|bucket)$/, '');
-    const type = new RegExp(`^# TYPE (?:${name}|${family}) (\\w+)`, 'm').exec(body)?.[1];
-    if (type === undefined)
+    if (typeOf(name, body) === undefined)
       failExpectation(`There is no metric "${name}"; metrics with such a name are${namesLike(name, body)}`);
-    const wanted = Object.entries(labels);
-    return samplesOf(body)
-      .filter((sample) => sample.name === name && wanted.every(([label, value]) => sample.labels[label] === value))
-      .reduce((sum, sample) => sum + sample.value - (type === 'gauge' ? 0 : (this.#before.get(keyOf(sample)) ?? 0)), 0);
+    return this.#sum(name, labels, body);
+  }
+
+  /** As {@link value}, and 0 for a metric that nobody has defined: a part that was never used. */
+  async valueIfAny(name: string, labels: Labels<string> = {}): Promise<number> {
+    return this.#sum(name, labels, (await this.metrics.expose()).body);
   }
 
   /** @throws when {@link value} is another. */
@@ -42,6 +42,14 @@ export class TestedMetrics {
   async reset(): Promise<void> {
     const { body } = await this.metrics.expose();
     this.#before = new Map(samplesOf(body).map((sample) => [keyOf(sample), sample.value]));
+  }
+
+  #sum(name: string, labels: Labels<string>, body: string): number {
+    const wanted = Object.entries(labels);
+    const counts = typeOf(name, body) !== 'gauge';
+    return samplesOf(body)
+      .filter((sample) => sample.name === name && wanted.every(([label, value]) => sample.labels[label] === value))
+      .reduce((sum, sample) => sum + sample.value - (counts ? (this.#before.get(keyOf(sample)) ?? 0) : 0), 0);
   }
 }
 
@@ -60,6 +68,12 @@ function samplesOf(body: string): Sample[] {
     ),
     value: Number(value),
   }));
+}
+
+/** `counter`, `gauge`, `histogram`; of a histogram's `…_count` that of the histogram. */
+function typeOf(name: string, body: string): string | undefined {
+  const family = name.replace(/_(?:count|sum|bucket)$/, '');
+  return new RegExp(`^# TYPE (?:${name}|${family}) (\\w+)`, 'm').exec(body)?.[1];
 }
 
 function keyOf({ name, labels }: Sample): string {
