@@ -89,11 +89,13 @@ export class FreshApp {
     writeFileSync(join(this.folder, path), text);
   }
 
-  /** @returns what the compiler has to say; empty when all is well. */
-  async compile(args: readonly string[] = ['-p', 'tsconfig.build.json']): Promise<string> {
+  /** Compiles as `nest build` does, declarations of packages included. @returns the errors, and the files that it read. */
+  async compile(): Promise<readonly string[]> {
     const tsc = join(this.folder, 'node_modules/typescript/bin/tsc');
-    const answer = run(process.execPath, [tsc, ...args], { cwd: this.folder, maxBuffer: 1 << 26 });
-    return answer.then(({ stdout }) => stdout).catch((error: { stdout?: string }) => error.stdout ?? String(error));
+    const args = [tsc, '-p', 'tsconfig.build.json', '--skipLibCheck', 'false', '--listFiles'];
+    const answer = run(process.execPath, args, { cwd: this.folder, maxBuffer: 1 << 26 });
+    const { stdout } = await answer.catch((error: { stdout?: string }) => ({ stdout: error.stdout ?? String(error) }));
+    return stdout.split('\n');
   }
 
   /** Runs a script to its end. */
