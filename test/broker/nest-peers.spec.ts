@@ -13,7 +13,7 @@ import {
   Transport,
 } from '@nestjs/microservices';
 import { lastValueFrom } from 'rxjs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MeshError } from '../../libs/mesh/src/core/mesh.error.js';
 import { freePort } from '../chaos/cache/redis-server.js';
 import { type RemoteBroker, remoteBroker } from '../chaos/broker/remote-broker.fixture.js';
@@ -237,6 +237,14 @@ describe('a side that is not configured', () => {
     await expect(rmq({ wildcards: true })).rejects.toThrow(/use the transport "rabbitmq"/);
     await expect(remoteBroker({ transport: 'nest', via: 'grpc' as 'tcp' })).rejects.toThrow(/ClientGrpc/);
     await expect(remoteBroker({ transport: 'nest', via: 'kafka' as 'tcp' })).rejects.toThrow(/ClientKafka/);
+  });
+
+  it('names the package that is missing, where Nest would end the process', async () => {
+    vi.doMock('mqtt', () => {
+      throw new Error('Cannot find package');
+    });
+    await expect(remoteBroker({ transport: 'nest', via: 'mqtt' })).rejects.toThrow(/via "mqtt" needs: npm i mqtt /);
+    vi.doUnmock('mqtt');
   });
 
   it('does not start on a port that is taken', async () => {

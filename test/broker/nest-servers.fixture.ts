@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../chaos/cache/redis-server.js';
@@ -98,17 +98,22 @@ export const nats: NestServerKind = {
 
 export const mqtt: NestServerKind = {
   via: 'mqtt',
-  // It prints its help and fails.
   whyNot: skipReason(isInstalled('sh', '-c', 'command -v mosquitto'), 'mosquitto is not installed'),
   start: async () => {
     const port = await freePort();
-    const config = join(mkdtempSync(join(tmpdir(), 'mesh-mqtt-')), 'mosquitto.conf');
+    const folder = mkdtempSync(join(tmpdir(), 'mesh-mqtt-'));
+    const config = join(folder, 'mosquitto.conf');
     // Otherwise it keeps small answers back for 40 ms.
     writeFileSync(config, `listener ${port} ${HOST}\nallow_anonymous true\nset_tcp_nodelay true\n`);
-    return behindWire(port, 'mosquitto', ['-c', config], {
+    const server = await behindWire(port, 'mosquitto', ['-c', config], {
       hello: MQTT_HELLO,
       sides: (to) => ({ url: `mqtt://${HOST}:${to}`, reconnectPeriod: 50 }),
     });
+    const stop = async (): Promise<void> => {
+      await server.stop();
+      rmSync(folder, { recursive: true });
+    };
+    return { ...server, stop };
   },
 };
 

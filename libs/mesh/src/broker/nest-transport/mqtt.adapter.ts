@@ -3,7 +3,14 @@ import type { BaseRpcContext, MqttContext } from '@nestjs/microservices';
 import type { IClientSubscribeOptions, MqttClient } from 'mqtt';
 import type { Headers } from '../transport/message-headers.js';
 import type { TransportCapabilities } from '../transport/transport-driver.port.js';
-import { NestTransport, stringsOf, type NestPacket, type NestListener, type NestProxy } from './nest-transport.js';
+import {
+  NestTransport,
+  stringsOf,
+  type NestPacket,
+  type NestListener,
+  type NestProxy,
+  PASSING_ON,
+} from './nest-transport.js';
 import { ReplyChannels } from './reply-channels.js';
 
 const DEFAULTS = { protocolVersion: 5, reconnectPeriod: 500 };
@@ -19,16 +26,7 @@ export class MqttTransport extends NestTransport {
 
   override get capabilities(): TransportCapabilities {
     const { protocolVersion = DEFAULTS.protocolVersion } = this.client;
-    const headers = protocolVersion === 5;
-    return {
-      confirmed: false,
-      durable: false,
-      groups: false,
-      broadcast: true,
-      headers,
-      noResponder: false,
-      replay: false,
-    };
+    return { ...PASSING_ON, broadcast: true, noResponder: false, headers: protocolVersion === 5 };
   }
 
   override createClient(): NestProxy {

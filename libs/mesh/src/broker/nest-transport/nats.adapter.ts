@@ -2,8 +2,15 @@ import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transp
 import type { BaseRpcContext, NatsContext, ServerNats } from '@nestjs/microservices';
 import { headersOf } from '../nats/nats.message.js';
 import type { Headers } from '../transport/message-headers.js';
-import type { ConsumeSpec, TransportCapabilities } from '../transport/transport-driver.port.js';
-import { NestTransport, type OnFailure, type NestPacket, type NestListener, type NestProxy } from './nest-transport.js';
+import type { ConsumeSpec } from '../transport/transport-driver.port.js';
+import {
+  NestTransport,
+  type OnFailure,
+  type NestPacket,
+  type NestListener,
+  type NestProxy,
+  PASSING_ON,
+} from './nest-transport.js';
 
 /** Nest gives up after ten attempts, two seconds apart, and its server doesn't say so. */
 const FOR_EVER = { maxReconnectAttempts: -1, reconnectTimeWait: 250 };
@@ -14,15 +21,7 @@ const EVERY = 'every instance: ';
 /** NATS without JetStream. Instances of a service share through one queue group, the service's name unless `queue` says otherwise. */
 export class NatsTransport extends NestTransport {
   override readonly name = 'nats';
-  override readonly capabilities: TransportCapabilities = {
-    confirmed: false,
-    durable: false,
-    groups: false,
-    broadcast: true,
-    headers: true,
-    noResponder: true,
-    replay: false,
-  };
+  override readonly capabilities = { ...PASSING_ON, broadcast: true, noResponder: true };
   protected override readonly packages = ['@nats-io/transport-node'];
   readonly #subscriptions = new Map<string, Subscription>();
   #newHeaders: () => MsgHdrs = () => {

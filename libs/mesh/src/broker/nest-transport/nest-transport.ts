@@ -22,6 +22,9 @@ export interface NestPacket {
   readonly metadata?: Headers;
 }
 
+/** What none of them can do: nothing is stored or acknowledged, and instances share as the server is told to, if at all. */
+export const PASSING_ON = { confirmed: false, durable: false, groups: false, replay: false, headers: true } as const;
+
 export type OnFailure = (what: string, error: unknown) => void;
 
 export interface NestTransportParts {

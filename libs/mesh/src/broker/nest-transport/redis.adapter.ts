@@ -1,6 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { TransportCapabilities } from '../transport/transport-driver.port.js';
-import { NestTransport, type NestListener, type NestProxy } from './nest-transport.js';
+import { NestTransport, type NestListener, type NestProxy, PASSING_ON } from './nest-transport.js';
 import { guardCommands } from './redis-guard.adapter.js';
 import { ReplyChannels } from './reply-channels.js';
 
@@ -10,15 +9,7 @@ const FOR_EVER = { retryAttempts: Number.MAX_SAFE_INTEGER, retryDelay: 500, maxR
 /** Redis' publish and subscribe: every instance gets every message, requests too. */
 export class RedisTransport extends NestTransport {
   override readonly name = 'redis';
-  override readonly capabilities: TransportCapabilities = {
-    confirmed: false,
-    durable: false,
-    groups: false,
-    broadcast: true,
-    headers: true,
-    noResponder: false,
-    replay: false,
-  };
+  override readonly capabilities = { ...PASSING_ON, broadcast: true, noResponder: false };
   protected override readonly packages = ['ioredis'];
   readonly #replies = new ReplyChannels(
     (pattern) => `${pattern}.reply`,

@@ -2,7 +2,6 @@ import type { BaseRpcContext, RmqContext } from '@nestjs/microservices';
 import type { ChannelWrapper } from 'amqp-connection-manager';
 import { MeshConfigError } from '../../core/mesh.errors.js';
 import { HEADER, type Headers } from '../transport/message-headers.js';
-import type { TransportCapabilities } from '../transport/transport-driver.port.js';
 import {
   type NestListener,
   type NestOptions,
@@ -10,9 +9,9 @@ import {
   type NestProxy,
   NestTransport,
   type NestTransportParts,
+  PASSING_ON,
   stringsOf,
 } from './nest-transport.js';
-
 import { guardChannels, type RawChannel } from './rmq-guard.adapter.js';
 
 /** Small messages otherwise wait for the acknowledgement of those before them, and a lost connection for five seconds. */
@@ -21,15 +20,7 @@ const SOCKET = { reconnectTimeInSeconds: 1, heartbeatIntervalInSeconds: 5, conne
 /** RabbitMQ with one queue a service, which the publisher names. Instances of a service share that queue. */
 export class RmqTransport extends NestTransport {
   override readonly name = 'rmq';
-  override readonly capabilities: TransportCapabilities = {
-    confirmed: false,
-    durable: false,
-    groups: false,
-    broadcast: false,
-    headers: true,
-    noResponder: false,
-    replay: false,
-  };
+  override readonly capabilities = { ...PASSING_ON, broadcast: false, noResponder: false };
   override readonly address = 'queue';
   protected override readonly packages = ['amqplib', 'amqp-connection-manager'];
   readonly #consumerTag: string;

@@ -1,19 +1,10 @@
 import type { Server as NetServer, Socket } from 'node:net';
-import type { TransportCapabilities } from '../transport/transport-driver.port.js';
-import { NestTransport, type NestListener, type NestProxy } from './nest-transport.js';
+import { NestTransport, type NestListener, type NestProxy, PASSING_ON } from './nest-transport.js';
 
 /** One connection to one peer, and a port for others. */
 export class TcpTransport extends NestTransport {
   override readonly name = 'tcp';
-  override readonly capabilities: TransportCapabilities = {
-    confirmed: false,
-    durable: false,
-    groups: false,
-    broadcast: false,
-    headers: true,
-    noResponder: true,
-    replay: false,
-  };
+  override readonly capabilities = { ...PASSING_ON, broadcast: false, noResponder: true };
   override readonly address = 'port';
   readonly #sockets = new Set<Socket>();
 
