@@ -95,6 +95,10 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost, FaultHos
     return this.engine.ids;
   }
 
+  get contexts(): ResilienceEngine['contexts'] {
+    return this.engine.contexts;
+  }
+
   get queue(): ResilienceEngine['queue'] {
     return this.engine.queue;
   }

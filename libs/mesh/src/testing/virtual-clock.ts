@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { Clock, type Timer } from '../core/clock.js';
 
 interface Pending {
@@ -27,7 +28,12 @@ export class VirtualClock extends Clock {
   }
 
   override setTimer(callback: () => void, delayMs: number): Timer {
-    const pending: Pending = { at: this.#elapsedMs + Math.max(0, delayMs), order: this.#order++, callback };
+    const pending: Pending = {
+      at: this.#elapsedMs + Math.max(0, delayMs),
+      order: this.#order++,
+      // As with the machine's timers: in the async context of who set it.
+      callback: AsyncLocalStorage.bind(callback),
+    };
     this.#pending.add(pending);
     return { cancel: () => void this.#pending.delete(pending) };
   }

@@ -129,6 +129,15 @@ describe('fault injection', () => {
       expect(policy.fault).toBeUndefined();
     });
 
+    it('is told outside of the request in which the policy was first used', async () => {
+      fixture = new ResilienceFixture({ policies: { p: { ...bare, fault: { errorRatio: 1, ttlMs: 1_000 } } } });
+      const seen: unknown[] = [];
+      fixture.events.on('policy.fault', () => void seen.push(fixture.contexts.current()?.correlationId));
+      fixture.contexts.run({ correlationId: 'request' }, () => fixture.manager.policy('p'));
+      await fixture.clock.advance(1_000);
+      expect(seen).toEqual(['request', undefined]);
+    });
+
     it('lets hanging attempts go on to their function', async () => {
       const policy = policyWith({ fault: { hangRatio: 1, ttlMs: 1_000 } });
       const call = policy.execute(work);

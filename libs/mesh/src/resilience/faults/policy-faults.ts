@@ -1,3 +1,4 @@
+import type { CallContexts } from '../../core/call-context.js';
 import type { Clock, Timer } from '../../core/clock.js';
 import type { Attempt } from '../../core/policy.port.js';
 import { enterAttempt } from '../call-signal.js';
@@ -9,6 +10,7 @@ import type { Fault, FaultPlan, FaultView } from './fault.js';
 export interface FaultHost {
   readonly name: string;
   readonly clock: Clock;
+  readonly contexts: CallContexts;
   readonly observer: PolicyObserver;
   random(): number;
   /** Nothing goes wrong on purpose any more: attempts need not come here. */
@@ -111,10 +113,11 @@ export class PolicyFaults {
   }
 
   #armEnd(until: number): void {
-    const { clock } = this.host;
+    const { clock, contexts } = this.host;
     this.#timer?.cancel();
-    const leftMs = Math.max(0, until - clock.now());
-    this.#timer = clock.setTimer(() => this.#atEnd(until), Math.min(MAX_DURATION_MS, leftMs));
+    const delayMs = Math.min(MAX_DURATION_MS, Math.max(0, until - clock.now()));
+    // The policy may have come into being in a request, which has nothing to do with the end of the fault.
+    this.#timer = contexts.exit(() => clock.setTimer(() => this.#atEnd(until), delayMs));
   }
 
   /** The machine's clock may have been set since the timer was, and the longest timers are shorter than a fault may be. */
