@@ -1,6 +1,8 @@
 // A small benchmark harness. Contenders take turns in one process, in rotating order; a ratio is taken inside each round,
 // and the median of the rounds is what counts: on a shared machine nanoseconds drift, ratios hold.
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+import { appendFileSync } from 'node:fs';
+
+export const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 /** The library as built: `npm run build:lib`, or MESH_DIST for a build elsewhere. */
 export const dist = new URL(`${process.env.MESH_DIST ?? '../../libs/mesh/dist'}/`, import.meta.url);
@@ -54,21 +56,32 @@ export async function race(contenders, { rounds = Number(process.env.BENCH_ROUND
   return rows;
 }
 
+/** What run.js makes docs/benchmarks.md of; a benchmark that is run by itself has nobody to tell. */
+function tell(result) {
+  if (process.env.BENCH_RESULTS) appendFileSync(process.env.BENCH_RESULTS, `${JSON.stringify(result)}\n`);
+}
+
+/** Shows medians: rows of { name, ns, ratio } and, where it was measured, the bytes that one call allocates. */
 export function print(title, rows) {
+  tell({ title, rows });
   console.log(`\n${title}`);
   for (const { name, ns, ratio, bytes } of rows)
     console.log(
-      `  ${name.padEnd(52)} ${ns.toFixed(0).padStart(9)} ns ${ratio.toFixed(2).padStart(8)} x ${bytes.toFixed(0).padStart(8)} B`,
+      `  ${name.padEnd(52)} ${ns.toFixed(0).padStart(9)} ns ${ratio.toFixed(2).padStart(8)} x ${bytes === undefined ? '' : `${bytes.toFixed(0).padStart(8)} B`}`,
     );
 }
 
 const failed = [];
 
-/** States one goal and whether it was reached; the process ends with 1 when one was not. */
+/** How a benchmark ends that missed a goal; one that broke ends with 1. */
+export const MISSED = 2;
+
+/** States one goal and whether it was reached; the process ends with {@link MISSED} when one was not. */
 export function goal(text, value, limit, unit = '') {
   const ok = value <= limit;
   if (!ok) failed.push(text);
-  process.exitCode = failed.length === 0 ? 0 : 1;
+  process.exitCode = failed.length === 0 ? 0 : MISSED;
+  tell({ goal: text, value, limit, unit, ok });
   console.log(`  ${ok ? 'reached' : 'MISSED '} ${text}: ${value.toFixed(2)}${unit} (at most ${limit}${unit})`);
 }
 

@@ -1,11 +1,10 @@
-// One server of the benchmark, in a process of its own so that its CPU time is only its own:
-//   node health.server.mjs <mesh|terminus> <number of contributors>
-// It sends { port } when it listens, and { cpuUs } whenever it is asked.
+// One server of the benchmark: health.server.mjs <mesh|terminus> <number of contributors>
 import 'reflect-metadata';
 import { Controller, Get, Inject, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { HealthCheckService, HealthIndicatorService, TerminusModule } from '@nestjs/terminus';
+import { serve } from './serve.js';
 
 const [kind, count] = [process.argv[2], Number(process.argv[3])];
 const names = Array.from({ length: count }, (_, i) => `dependency-${i}`);
@@ -52,11 +51,4 @@ const servers = {
   },
 };
 
-const app = await servers[kind]();
-await app.listen(0, '127.0.0.1');
-process.on('message', () => {
-  const { user, system } = process.cpuUsage();
-  process.send({ cpuUs: user + system });
-});
-process.on('disconnect', () => process.exit(0));
-process.send({ port: Number(new URL(await app.getUrl()).port) });
+await serve(await servers[kind]());
