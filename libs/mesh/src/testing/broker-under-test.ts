@@ -16,7 +16,7 @@ export interface BrokerUnderTest {
   another?(): Promise<MessageBroker & MessageServer>;
   /** The server behind it, which a test may kill and start again. */
   readonly server?: KillableServer;
-  /** How long that server takes until a new queue or stream of its own survives being killed, in milliseconds. @default 0 */
+  /** How long that server takes until a new queue or stream of its own survives being killed, in milliseconds. @default 50 */
   readonly settleMs?: number;
   /** How much the rule of the killed server sends, and how often it kills. @default 1,000 messages, 3 kills */
   readonly load?: { readonly messages: number; readonly kills: number };

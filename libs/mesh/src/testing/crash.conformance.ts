@@ -128,7 +128,7 @@ async function publishUnderLoad(
 }
 
 /** A message that fails: what the server keeps for failures appears with the first of them, and takes its time to be safe. */
-async function warmUp({ broker, settleMs = 0 }: BrokerUnderTest, topic: string): Promise<void> {
+async function warmUp({ broker, settleMs = 50 }: BrokerUnderTest, topic: string): Promise<void> {
   await broker.publish(topic, WARM_UP, { ...confirmed, id: 'warm-up' });
   await lettersOf(broker, topic, 1);
   await broker.deadLetters(topic).discard();

@@ -10,6 +10,6 @@ export type { MessageFaultOptions, PublishedMessage, SentRequest, TestedMessages
 export type { TestedMetrics } from './kit/tested-metrics.js';
 export type { Outage } from './kit/test-store.js';
 export type { PolicyFaultOptions, TestedPolicy } from './kit/tested-policy.js';
-export type { BrokerFeature, BrokerUnderTest } from './broker-under-test.js';
+export type { BrokerFeature, BrokerUnderTest, KillableServer } from './broker-under-test.js';
 export { brokerConformance, type ConformanceCase } from './broker.conformance.js';
 export { cacheConformance, type CacheUnderTest } from './cache.conformance.js';
