@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { MeshConfigError } from '../core/mesh.errors.js';
 import { Budget } from './budget.js';
 import { ComponentStartError, StartAbortedError } from './lifecycle.errors.js';
-import { LifecycleBench, type Behaviour } from '../../../../test/e2e/lifecycle/lifecycle.bench.js';
+import { LifecycleBench, type Behaviour } from '../../../../test/e2e/lifecycle/lifecycle.fixture.js';
 
 async function settle<T>(bench: LifecycleBench, work: Promise<T>, ms = 120_000): Promise<PromiseSettledResult<T>> {
   const result = Promise.allSettled([work]);

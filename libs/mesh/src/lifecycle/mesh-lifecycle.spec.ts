@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LifecycleBench } from '../../../../test/e2e/lifecycle/lifecycle.bench.js';
+import { LifecycleBench } from '../../../../test/e2e/lifecycle/lifecycle.fixture.js';
 
 function watched(...args: ConstructorParameters<typeof LifecycleBench>): LifecycleBench {
   const bench = new LifecycleBench(...args);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Drainable } from './drainable.js';
-import { LifecycleBench, type Behaviour } from '../../../../test/e2e/lifecycle/lifecycle.bench.js';
+import { LifecycleBench, type Behaviour } from '../../../../test/e2e/lifecycle/lifecycle.fixture.js';
 import { lifecycleSchema } from './lifecycle.options.js';
 
 /** Work from outside on the bench's clock: `requests` end after so many milliseconds, `Infinity` never by themselves. */

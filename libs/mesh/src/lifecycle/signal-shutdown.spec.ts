@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LifecycleBench } from '../../../../test/e2e/lifecycle/lifecycle.bench.js';
+import { LifecycleBench } from '../../../../test/e2e/lifecycle/lifecycle.fixture.js';
 import type { ProcessPort } from './process.port.js';
 import { SignalShutdown, type SignalShutdownOptions } from './signal-shutdown.js';
 
