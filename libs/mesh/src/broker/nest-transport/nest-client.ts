@@ -120,7 +120,6 @@ export class NestClient {
     if (reply.failedHere) throw this.#asRefusal(reply.error as Error);
     isSent = true;
     this.#waiting.set(id, forget);
-    if (reply.isComplete) this.#end(id, reply);
   }
 
   #asRefusal(error: Error): Error {

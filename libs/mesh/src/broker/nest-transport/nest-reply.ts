@@ -39,10 +39,6 @@ export class NestReply {
     return (this.#complete = this.#failed || isDisposed === true);
   }
 
-  get isComplete(): boolean {
-    return this.#complete;
-  }
-
   get error(): unknown {
     return this.#error;
   }

@@ -52,20 +52,18 @@ export class NestServer {
       [probePattern(pattern), asProbe(onRequest)],
     ]);
     for (const [name, route] of routes) this.#requests.set(name, route);
-    const remove = (): void => routes.forEach((_route, name) => this.#requests.delete(name));
+    // What the broker still hands over until it is closed is served.
+    const stop = async (): Promise<void> => {
+      await Promise.all([...routes.keys()].map((name) => this.#close(name)));
+      for (const name of routes.keys()) this.#requests.delete(name);
+    };
     try {
       await Promise.all([...routes.keys()].map((name) => this.#open(name)));
     } catch (error) {
-      remove();
+      await stop();
       throw error;
     }
-    return {
-      // What the broker still hands over is served.
-      stop: async () => {
-        await Promise.all([...routes.keys()].map((name) => this.#close(name)));
-        remove();
-      },
-    };
+    return { stop };
   }
 
   async consume(spec: ConsumeSpec, onEvent: OnEvent): Promise<Intake> {

@@ -153,6 +153,11 @@ export abstract class NestTransport {
   }
 }
 
+/** Nest would take the option, and the mesh could not keep what it promises. */
+export function refuseOption(via: NestTransportName, option: string, why: string): never {
+  throw new MeshConfigError(`broker.server.${option} can't be had via "${via}": ${why}.`);
+}
+
 /** Those entries that are headers: peers without the mesh may send anything. */
 export function stringsOf(values: unknown): Headers {
   if (typeof values !== 'object' || values === null) return {};

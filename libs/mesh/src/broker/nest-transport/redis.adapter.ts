@@ -1,5 +1,12 @@
 import type { Redis } from 'ioredis';
-import { NestTransport, type NestListener, type NestProxy, PASSING_ON } from './nest-transport.js';
+import {
+  type NestListener,
+  type NestProxy,
+  NestTransport,
+  type NestTransportParts,
+  PASSING_ON,
+  refuseOption,
+} from './nest-transport.js';
 import { guardCommands } from './redis-guard.adapter.js';
 import { ReplyChannels } from './reply-channels.js';
 
@@ -15,6 +22,13 @@ export class RedisTransport extends NestTransport {
     (pattern) => `${pattern}.reply`,
     async (client, channel) => void (await subscriber(client).subscribe(channel)),
   );
+
+  /** @throws {MeshConfigError} for wildcards. */
+  constructor(parts: NestTransportParts) {
+    super(parts);
+    if (parts.server['wildcards'] === true)
+      refuseOption('redis', 'wildcards', 'a handler here is found by the whole name of its channel');
+  }
 
   override createClient(): NestProxy {
     return guardCommands(new this.nest.ClientRedis({ ...FOR_EVER, ...this.client }));

@@ -1,6 +1,5 @@
 import type { BaseRpcContext, RmqContext } from '@nestjs/microservices';
 import type { ChannelWrapper } from 'amqp-connection-manager';
-import { MeshConfigError } from '../../core/mesh.errors.js';
 import { HEADER, type Headers } from '../transport/message-headers.js';
 import {
   type NestListener,
@@ -10,6 +9,7 @@ import {
   NestTransport,
   type NestTransportParts,
   PASSING_ON,
+  refuseOption,
   stringsOf,
 } from './nest-transport.js';
 import { guardChannels, type RawChannel } from './rmq-guard.adapter.js';
@@ -31,8 +31,11 @@ export class RmqTransport extends NestTransport {
     const { name, instance } = parts.service;
     this.#consumerTag = `${name}/${instance}`;
     const { noAck, wildcards } = parts.server;
-    if (noAck === false) refuse('noAck: false', 'nothing here acknowledges a message after its handler');
-    if (wildcards === true) refuse('wildcards', 'Nest binds its queue once, before the handlers are known');
+    const instead = 'use the transport "rabbitmq"';
+    if (noAck === false)
+      refuseOption('rmq', 'noAck: false', `nothing here acknowledges a message after its handler; ${instead}`);
+    if (wildcards === true)
+      refuseOption('rmq', 'wildcards', `Nest binds its queue once, before the handlers are known; ${instead}`);
   }
 
   override createClient(): NestProxy {
@@ -69,8 +72,4 @@ function wrapperOf(server: NestListener): ChannelWrapper {
 
 function withSocketOptions(options: NestOptions): NestOptions {
   return { ...options, socketOptions: { ...SOCKET, ...(options['socketOptions'] as object | undefined) } };
-}
-
-function refuse(option: string, why: string): never {
-  throw new MeshConfigError(`broker.server.${option} can't be had via "rmq": ${why}; use the transport "rabbitmq".`);
 }
