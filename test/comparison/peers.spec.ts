@@ -1,5 +1,4 @@
 // What the README says of others, shown on them. What it says of nestjs-mesh has tests of its own, linked there.
-import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -10,6 +9,7 @@ import { Keyv } from 'keyv';
 import { ServiceBroker } from 'moleculer';
 import Opossum from 'opossum';
 import { describe, expect, it } from 'vitest';
+import { freePort } from '../free-port.js';
 
 /** The part of opossum that is used here; it has no types of its own. */
 interface Breaker {
@@ -201,11 +201,3 @@ describe("Nest's transports", () => {
     await client.close();
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((listening) => server.once('listening', listening));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
-}

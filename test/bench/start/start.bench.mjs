@@ -16,8 +16,8 @@ for (let round = 0; round <= rounds; round++) {
 const of = (kind, key) => median(samples[kind].map((sample) => sample[key]));
 console.log('\nStart of an application with one route, median of', rounds, 'processes each');
 for (const [key, what] of [
-  ['importMs', 'imports, ms'],
-  ['startMs', 'create to listening, ms'],
+  ['importMs', 'imports, CPU ms'],
+  ['startMs', 'create to listening, CPU ms'],
   ['heapMb', 'heap after a collection, MB'],
   ['rssMb', 'resident memory, MB'],
 ]) {
