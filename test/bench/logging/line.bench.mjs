@@ -79,7 +79,7 @@ const rows = await race([
     name: 'nestjs-mesh access log',
     run: (n) =>
       contexts.run(context, () => {
-        for (let i = 0; i < n; i++) access.requestFinished(request);
+        for (let i = 0; i < n; i++) access.requestFinished(request, context);
       }),
   },
   {
