@@ -61,6 +61,18 @@ const absences: Absence[] = [
   { peer: 'yaml', when: 'a YAML file', options: {}, env: { MESH_CONFIG_FILE: join(folder, 'mesh.yaml') } },
 ];
 
+/** What Nest's own transports need, and @nestjs/microservices leaves to the application. */
+const overNest: Absence[] = [
+  ['redis', 'ioredis'],
+  ['nats', 'nats'],
+  ['rmq', 'amqplib'],
+  ['mqtt', 'mqtt'],
+].map(([via, peer]) => ({
+  peer: peer!,
+  when: `transport nest via ${via}`,
+  options: { broker: { transport: 'nest', via, ...(via === 'rmq' && { server: { queue: 'fresh' } }) } },
+}));
+
 /** Peers with an absence of another kind, below. */
 const others = ['@nats-io/jetstream', '@nestjs/testing', '@opentelemetry/api'];
 
@@ -77,7 +89,7 @@ describe('an application without optional peers', () => {
     expect(await boot({ options: {} })).toEqual({ lines: [] });
   }, 30_000);
 
-  it.each(absences)(
+  it.each([...absences, ...overNest])(
     'is told to install $peer for $when',
     async ({ peer, options, env = {} }) => {
       const { error } = await boot({ options, env });
