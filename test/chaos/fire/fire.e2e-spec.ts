@@ -30,7 +30,7 @@ describe.skipIf(!canRun)(`the demo under fire${whyNot}`, () => {
 
   afterEach(() => fleet?.stop(), 60_000);
 
-  it(`keeps its promises whatever fails (seed ${SEED})`, { timeout: IS_LONG ? 600_000 : 120_000 }, async () => {
+  it(`keeps its promises whatever fails (seed ${SEED})`, { timeout: IS_LONG ? 600_000 : 180_000 }, async () => {
     const form = IS_LONG ? 'long' : 'short';
     const folder = fileURLToPath(new URL(`.reports/${form}-${SEED}`, import.meta.url));
     fleet = await BurningFleet.start(folder, SABOTAGE === undefined ? undefined : SABOTAGES[SABOTAGE]);
