@@ -14,6 +14,10 @@ import type { LifecycleOptions } from './lifecycle.options.js';
 
 /** `Transport.TCP`, of which the package is not loaded for an application without microservices. */
 const TCP = 0;
+/** `Transport.GRPC`. */
+const GRPC = 4;
+/** How long the last answers over gRPC may take to leave. */
+const LET_OUT_MS = 1_000;
 
 type StartHook = (this: unknown, transport: unknown, context: unknown, done: () => Promise<unknown>) => unknown;
 type EndHook = (this: unknown, transport: unknown, context: unknown) => void;
@@ -29,6 +33,8 @@ interface RpcServer {
   getHandlers(): Map<string, Handler>;
   unwrap?(): unknown;
   close(): unknown;
+  /** Nest's gRPC server keeps its own to itself. */
+  readonly grpcClient?: { tryShutdown(done: () => void): void } | null;
 }
 
 export interface RpcIntakeDependencies {
@@ -109,8 +115,19 @@ export class RpcIntake implements Drainable {
     const close = server.close.bind(server);
     server.close = async () => {
       if (this.#running.count > 0) await this.#drainBeforeClose(server);
+      if (server.transportId === GRPC) await this.#letOut(server);
       return close();
     };
+  }
+
+  /** Nest cuts the connections of gRPC with the last answers not yet written, unless it is told to be graceful. */
+  async #letOut({ grpcClient }: RpcServer): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.#deps.clock.setTimer(resolve, LET_OUT_MS, { keepAlive: true });
+    if (grpcClient) grpcClient.tryShutdown(resolve);
+    else resolve();
+    await promise;
+    timer.cancel();
   }
 
   async #drainBeforeClose(server: RpcServer): Promise<void> {
