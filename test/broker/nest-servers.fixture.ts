@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../chaos/cache/redis-server.js';
+import type { NestTransportName } from '../../libs/mesh/src/broker/nest-transport/nest-transport.options.js';
 import { answers, isInstalled, ServerProcess } from '../chaos/broker/server-process.js';
-import { type BrokerInput, skipReason } from '../chaos/broker/chaos-server.js';
+import { skipReason } from '../chaos/broker/chaos-server.js';
 import { Wire } from '../chaos/broker/wire.js';
 
 type NestOptions = Record<string, unknown>;
@@ -21,7 +22,7 @@ export interface NestServerUnderTest {
 }
 
 export interface NestServerKind {
-  readonly via: NonNullable<Extract<BrokerInput, { transport: 'nest' }>['via']>;
+  readonly via: NestTransportName;
   readonly whyNot: string;
   /** The largest payload that it takes, unless that is a MiB. */
   readonly maxPayloadBytes?: number;

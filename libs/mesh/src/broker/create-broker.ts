@@ -6,6 +6,7 @@ import { MemoryDedupeStore } from './dedupe/memory-dedupe.store.js';
 import { RedisDedupeStore } from './dedupe/redis-dedupe.adapter.js';
 import { InProcessBroker } from './in-process.broker.js';
 import { NatsDriver } from './nats/nats.adapter.js';
+import { GrpcDriver } from './nest-transport/grpc.adapter.js';
 import { NestDriver } from './nest-transport/nest.driver.js';
 import { RabbitMqDriver } from './rabbitmq/rabbitmq.adapter.js';
 import { TransportBroker } from './transport/transport.broker.js';
@@ -31,14 +32,16 @@ export function createBroker(
     }
     case 'nest': {
       const nest = options as LiveOptions<NestBrokerOptions>;
-      return new TransportBroker(nest, new NestDriver(nest.current, parts), parts);
+      const { via } = nest.current;
+      const driver = via === 'grpc' ? new GrpcDriver(nest.current) : new NestDriver({ ...nest.current, via }, parts);
+      return new TransportBroker(nest, driver, parts);
     }
   }
 }
 
 /** Whether a broker of these options can hand a message to every instance of a service. */
 export function reachesEveryInstance(options: BrokerOptions): boolean {
-  return options.transport !== 'nest' || (options.via !== 'tcp' && options.via !== 'rmq');
+  return options.transport !== 'nest' || !['tcp', 'rmq', 'grpc'].includes(options.via);
 }
 
 function dedupeStore(

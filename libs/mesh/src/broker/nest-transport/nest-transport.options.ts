@@ -1,14 +1,14 @@
 import { z } from 'zod';
 
-/** The transports of Nest that the broker runs over. */
+/** The transports of Nest that carry messages of any pattern; gRPC calls methods of a .proto instead. */
 export const NEST_TRANSPORTS = ['tcp', 'redis', 'nats', 'rmq', 'mqtt'] as const;
 
 export type NestTransportName = (typeof NEST_TRANSPORTS)[number];
 
 /** What can't be had, with what to do instead. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
-  grpc: 'gRPC needs a .proto for each call; serve it with connectMicroservice (the mesh drains it) and call it with ClientGrpc',
-  kafka: 'Kafka knows its topics only before it connects; use ClientKafka and connectMicroservice (the mesh drains it)',
+  kafka:
+    'Kafka knows its topics only before it connects, and was never tried; use ClientKafka and connectMicroservice (the mesh drains it)',
 };
 
 /** Of Nest, which passes most of it on to the transport's own client: what it means stands there, and may be a password. */
@@ -21,12 +21,12 @@ const nestOptions = (description: string) =>
 /** What the broker over a transport of Nest's alone has. */
 export const nestTransportOptions = {
   via: z
-    .enum(NEST_TRANSPORTS, { error: ({ input }) => ELSEWHERE[String(input)] })
+    .enum([...NEST_TRANSPORTS, 'grpc'], { error: ({ input }) => ELSEWHERE[String(input)] })
     .default('tcp')
     .describe("Which of Nest's transports carries the messages."),
   options: nestOptions("What Nest's transport takes as `options`, for both directions."),
   client: nestOptions(
-    'Over `options`, for what goes out; for tcp `host` and `port` of the peer, for rmq its `queue`. Without one nothing goes out.',
+    'Over `options`, for what goes out; for tcp `host` and `port` of the peer, for rmq its `queue`, for grpc `package`, `protoPath` and `url`. Without one nothing goes out.',
   ),
   server: nestOptions(
     'Over `options`, for what comes in; for tcp `host` and `port` to listen at, for rmq the own `queue`. Without one nothing comes in.',

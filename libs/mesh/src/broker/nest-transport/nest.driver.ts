@@ -33,6 +33,8 @@ const TRANSPORTS: Readonly<Record<NestTransportName, new (parts: NestTransportPa
   mqtt: MqttTransport,
 };
 
+export type NestDriverOptions = NestBrokerOptions & { readonly via: NestTransportName };
+
 interface DriverParts {
   readonly clock: Clock;
   readonly ids: Ids;
@@ -56,7 +58,7 @@ export class NestDriver implements TransportDriver {
   #stopping = false;
 
   /** @throws {MeshConfigError} for options with which nothing could go out or come in. */
-  constructor({ via, options, client, server }: NestBrokerOptions, parts: DriverParts) {
+  constructor({ via, options, client, server }: NestDriverOptions, parts: DriverParts) {
     this.#parts = parts;
     const { service } = parts;
     const Transport = TRANSPORTS[via];

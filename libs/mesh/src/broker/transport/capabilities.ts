@@ -8,7 +8,23 @@ export function assertInbound(
   what: string,
 ): void {
   if (capabilities.inbound === false)
-    throw new CapabilityMissingError(name, `bring in ${what}`, 'name a place to listen at in broker.server');
+    throw new CapabilityMissingError(
+      name,
+      `bring in ${what}`,
+      capabilities.requestsOnly ?? 'name a place to listen at in broker.server',
+    );
+}
+
+/** @throws {CapabilityMissingError} when messages can't be published as it is asked for. */
+export function assertPublishes(
+  { name, capabilities }: TransportDriver,
+  topic: string,
+  guarantee: 'sent' | 'confirmed',
+): void {
+  if (capabilities.requestsOnly !== undefined)
+    throw new CapabilityMissingError(name, `publish a message for "${topic}"`, capabilities.requestsOnly);
+  if (guarantee === 'confirmed' && !capabilities.confirmed)
+    throw new CapabilityMissingError(name, `confirm a message for "${topic}"`, "publish with guarantee 'sent'");
 }
 
 /** @throws {CapabilityMissingError} when the subscription asks for more than the transport can do. */

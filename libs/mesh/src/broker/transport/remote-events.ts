@@ -9,13 +9,14 @@ import type { LiveOptions } from '../../core/live-options.js';
 import { MeshConfigError } from '../../core/mesh.errors.js';
 import type { Counter } from '../../core/metrics.port.js';
 import type { BrokerCollaborators } from '../broker-collaborators.js';
-import { CapabilityMissingError, PublishUnconfirmedError } from '../broker.errors.js';
+import { PublishUnconfirmedError } from '../broker.errors.js';
 import type { BrokerMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
 import type { DedupeStore } from '../dedupe/dedupe.store.js';
 import { EventBus } from '../event-bus.js';
 import { prepareHandler } from '../handler-preparation.js';
 import { conforming } from '../payload-schema.js';
+import { assertPublishes } from './capabilities.js';
 import { eventIntake } from './event-intake.js';
 import { IntakeSlot } from './intake-slot.js';
 import { assertHeaders, contextHeaders, HEADER } from './message-headers.js';
@@ -61,12 +62,7 @@ export class RemoteEvents {
   async publish(topic: string, payload: unknown, options: PublishOptions): Promise<PublishReceipt> {
     const { contexts, clock, driver, ids } = this.#parts;
     const { guarantee = 'sent', schema, id = ids.next(), timeoutMs = this.#options.current.requestTimeoutMs } = options;
-    if (guarantee === 'confirmed' && !driver.capabilities.confirmed)
-      throw new CapabilityMissingError(
-        driver.name,
-        `confirm a message for "${topic}"`,
-        "publish with guarantee 'sent'",
-      );
+    assertPublishes(driver, topic, guarantee);
     if (schema) await conforming(schema, payload, `The message for "${topic}"`);
     const message = { id, name: topic, headers: this.#headers(topic, options), body: encodePayload(payload) };
     const leftMs = Math.min(timeoutMs, (contexts.current()?.deadlineAt ?? Infinity) - clock.now());

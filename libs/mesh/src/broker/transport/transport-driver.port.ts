@@ -20,6 +20,8 @@ export interface TransportCapabilities {
   readonly probes?: boolean;
   /** Handlers and subscriptions get anything at all. @default true */
   readonly inbound?: boolean;
+  /** Present where requests go out and nothing else goes or comes: what to do instead. */
+  readonly requestsOnly?: string;
 }
 
 /** A payload in the form in which the transport carries it. */
