@@ -6,6 +6,8 @@ import { NestFactory } from '@nestjs/core';
 import { GrpcMethod, RpcException, Transport } from '@nestjs/microservices';
 import { MeshModule } from 'nestjs-mesh';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { brokerOptionsSchema } from '../../libs/mesh/src/broker/broker.options.js';
+import { reachesEveryInstance } from '../../libs/mesh/src/broker/create-broker.js';
 import { MeshError } from '../../libs/mesh/src/core/mesh.error.js';
 import { type RemoteBroker, remoteBroker } from '../chaos/broker/remote-broker.fixture.js';
 import { freePort } from '../free-port.js';
@@ -238,6 +240,10 @@ describe('the configuration of gRPC', () => {
   ])('fails at the start with %s', async (_, options, message) => {
     Logger.overrideLogger(false);
     await expect(start(options)).rejects.toThrow(message);
+  });
+
+  it('is known to reach no other instance without a broker', () => {
+    expect(reachesEveryInstance(brokerOptionsSchema.parse({ transport: 'nest', via: 'grpc' }))).toBe(false);
   });
 
   it('names the package that is missing', async () => {
