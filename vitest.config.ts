@@ -15,5 +15,7 @@ export default defineConfig({
     typecheck: { enabled: false },
     dangerouslyIgnoreUnhandledErrors: false,
     testTimeout: 10_000,
+    // Half of the time goes into waiting for servers that were killed or hang: vitest's default leaves one core idle.
+    maxWorkers: 2,
   },
 });
