@@ -22,7 +22,7 @@ import { SystemClock } from '../../libs/mesh/src/core/clock.js';
 import { SystemIds } from '../../libs/mesh/src/core/ids.js';
 import { ServiceInfo } from '../../libs/mesh/src/core/service-info.js';
 import { MeshError } from '../../libs/mesh/src/core/mesh.error.js';
-import { freePort } from '../chaos/cache/redis-server.js';
+import { freePort } from '../free-port.js';
 import { type RemoteBroker, remoteBroker } from '../chaos/broker/remote-broker.fixture.js';
 
 const host = '127.0.0.1';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../chaos/cache/redis-server.js';
+import { freePort } from '../free-port.js';
 import type { NestTransportName } from '../../libs/mesh/src/broker/nest-transport/nest-transport.options.js';
 import { answers, isInstalled, ServerProcess } from '../chaos/broker/server-process.js';
 import { skipReason } from '../chaos/broker/chaos-server.js';

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from './cache/redis-server.js';
+import { freePort } from '../free-port.js';
 
 const READY_WITHIN_MS = 20_000;
 

@@ -14,7 +14,7 @@ import { NestFactory } from '@nestjs/core';
 import { MessagePattern, Payload } from '@nestjs/microservices';
 import { MeshEvents, MeshModule, type MeshOptions, MessageBroker, Subscribe } from 'nestjs-mesh';
 import { afterEach, describe, expect, it } from 'vitest';
-import { freePort } from '../chaos/cache/redis-server.js';
+import { freePort } from '../free-port.js';
 
 @Injectable()
 class OnlyTenants implements CanActivate {

@@ -1,7 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../cache/redis-server.js';
+import { freePort } from '../../free-port.js';
 import { type BrokerInput, type ServerKind, skipReason } from './chaos-server.js';
 import { OwnServer } from './own-server.js';
 import { isInstalled, ServerProcess } from './server-process.js';

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../cache/redis-server.js';
+import { freePort } from '../../free-port.js';
 import { type BrokerInput, type ServerKind, skipReason } from './chaos-server.js';
 import { OwnServer, type OwnServerParts } from './own-server.js';
 import { HELLO, isAcknowledgement } from './rabbitmq-server.js';

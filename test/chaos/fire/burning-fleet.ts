@@ -1,6 +1,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { NatsServer } from '../broker/nats-server.js';
-import { freePort, RedisServer } from '../cache/redis-server.js';
+import { RedisServer } from '../cache/redis-server.js';
+import { freePort } from '../../free-port.js';
 import { Instance, type Place } from './instance.js';
 import { PaymentProvider } from './payment-provider.js';
 

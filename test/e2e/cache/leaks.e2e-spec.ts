@@ -20,7 +20,8 @@ import { Keyv } from 'keyv';
 import { Cacheable, HttpCache, MeshModule } from 'nestjs-mesh';
 import { firstValueFrom, map } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort, RedisServer } from '../../chaos/cache/redis-server.js';
+import { RedisServer } from '../../chaos/cache/redis-server.js';
+import { freePort } from '../../free-port.js';
 
 /** What class-transformer's `@Exclude` is for: an entity has more than its readers may see. */
 class User {
