@@ -1,10 +1,10 @@
 import 'reflect-metadata';
 import { fileURLToPath } from 'node:url';
 import type { Metadata, ServerUnaryCall } from '@grpc/grpc-js';
-import { Controller, type INestMicroservice, Logger, Module, type Type } from '@nestjs/common';
+import { Controller, type INestMicroservice, Logger, Module, Optional, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { GrpcMethod, RpcException, Transport } from '@nestjs/microservices';
-import { MeshModule } from 'nestjs-mesh';
+import { type CallContext, CallContexts, MeshModule } from 'nestjs-mesh';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { brokerOptionsSchema } from '../../libs/mesh/src/broker/broker.options.js';
 import { reachesEveryInstance } from '../../libs/mesh/src/broker/create-broker.js';
@@ -24,6 +24,7 @@ interface Order {
 const seen = {
   metadata: [] as Record<string, unknown>[],
   remainingMs: 0,
+  context: undefined as CallContext | undefined,
   entered: gate(),
   open: gate(),
   cancelled: gate(),
@@ -35,9 +36,12 @@ function gate(): PromiseWithResolvers<void> {
 
 @Controller()
 class Inventory {
+  constructor(@Optional() private readonly contexts?: CallContexts) {}
+
   @GrpcMethod('Inventory', 'Reserve')
   reserve({ sku, quantity, seal }: Order, metadata: Metadata, call: ServerUnaryCall<unknown, unknown>): unknown {
     seen.metadata.push(metadata.getMap());
+    seen.context = this.contexts?.current();
     seen.remainingMs = Number(call.getDeadline()) - Date.now();
     return { sku, reserved: quantity, seal };
   }
@@ -81,12 +85,23 @@ describe('methods of gRPC under the broker', () => {
     await service.listen();
   }
 
+  async function ask(): Promise<void> {
+    mesh = await remoteBroker({ transport: 'nest', via: 'grpc', client: { ...proto, url } });
+  }
+
+  async function serveWithMesh(): Promise<void> {
+    await mesh.broker.stop();
+    await service.close();
+    await serve(MeshedService);
+    await ask();
+  }
+
   beforeEach(async () => {
     Logger.overrideLogger(false);
-    Object.assign(seen, { metadata: [], entered: gate(), open: gate(), cancelled: gate() });
+    Object.assign(seen, { metadata: [], context: undefined, entered: gate(), open: gate(), cancelled: gate() });
     url = `127.0.0.1:${await freePort()}`;
     await serve();
-    mesh = await remoteBroker({ transport: 'nest', via: 'grpc', client: { ...proto, url } });
+    await ask();
   });
   afterEach(async () => {
     seen.open.resolve();
@@ -113,6 +128,17 @@ describe('methods of gRPC under the broker', () => {
     expect(Number(metadata!['mesh-timeout-ms'])).toBeLessThanOrEqual(3_000);
     expect(seen.remainingMs).toBeGreaterThan(0);
     expect(seen.remainingMs).toBeLessThanOrEqual(3_000);
+  });
+
+  it('run in the context of who asked, where the mesh is in the service', async () => {
+    await serveWithMesh();
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    const deadlineAt = Date.now() + 3_000;
+    await mesh.contexts.run({ correlationId: 'c-1', traceparent, deadlineAt }, () =>
+      mesh.broker.request('Inventory.Reserve', {}),
+    );
+    expect(seen.context).toMatchObject({ correlationId: 'c-1', traceparent });
+    expect(seen.context!.deadlineAt! - deadlineAt).toBeLessThan(1_000);
   });
 
   it.each([
@@ -211,10 +237,7 @@ describe('methods of gRPC under the broker', () => {
   });
 
   it('finish and answer when a service with the mesh shuts down', async () => {
-    await mesh.broker.stop();
-    await service.close();
-    await serve(MeshedService);
-    mesh = await remoteBroker({ transport: 'nest', via: 'grpc', client: { ...proto, url } });
+    await serveWithMesh();
     const slow = mesh.broker.request('Inventory.Slow', { sku: 'a' });
     slow.catch(() => undefined);
     await seen.entered.promise;

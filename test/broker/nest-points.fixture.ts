@@ -92,7 +92,7 @@ export interface Pair extends Service {
 
 export type Side = "Nest's own" | 'the mesh';
 
-const NEST_TRANSPORT = {
+export const NEST_TRANSPORT = {
   tcp: Transport.TCP,
   redis: Transport.REDIS,
   nats: Transport.NATS,

@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import type { ModulesContainer } from '@nestjs/core';
 import { throwError } from 'rxjs';
 import type { CallContexts } from '../core/call-context.js';
@@ -11,6 +10,7 @@ import type { Drainable } from './drainable.js';
 import { InFlight } from './in-flight.js';
 import { inboundContext } from './inbound-context.js';
 import type { LifecycleOptions } from './lifecycle.options.js';
+import { rpcHeaders } from './rpc-headers.js';
 
 /** `Transport.TCP`, of which the package is not loaded for an application without microservices. */
 const TCP = 0;
@@ -99,7 +99,7 @@ export class RpcIntake implements Drainable {
     server.setOnProcessingStartHook((transport, context, done) => {
       this.#running.begin();
       return this.#deps.contexts.run(
-        inboundContext(metadataOf(context), this.#deps.clock, this.#deps.ids, this.#deps.tracer?.active()),
+        inboundContext(rpcHeaders(context), this.#deps.clock, this.#deps.ids, this.#deps.tracer?.active()),
         () => start.call(server, transport, context, done),
       );
     });
@@ -155,11 +155,6 @@ function stopListening(server: RpcServer): void {
   } catch {
     // It never listened: Nest's server says so by throwing, and there is nothing to stop.
   }
-}
-
-function metadataOf(context: unknown): IncomingHttpHeaders {
-  const metadata = (context as { getMetadata?(): unknown } | undefined)?.getMetadata?.();
-  return typeof metadata === 'object' && metadata !== null ? (metadata as IncomingHttpHeaders) : {};
 }
 
 function nextTurn(): Promise<void> {

@@ -1,13 +1,12 @@
 import type { CallContext } from '../../core/call-context.js';
+import { CONTEXT_HEADER } from '../../core/context-headers.js';
 import { traceOf } from '../../core/trace-context.js';
 import { PayloadError } from '../broker.errors.js';
 import { KEY_HEADER } from '../delivered.message.js';
 
 /** The headers of the mesh on the wire. Everything else belongs to the callers. */
 export const HEADER = {
-  /** How long the caller still waits, in ms. Remaining time and not an instant: no two clocks agree. */
-  timeoutMs: 'mesh-timeout-ms',
-  correlationId: 'mesh-correlation-id',
+  ...CONTEXT_HEADER,
   /** `service/instance` that sent it. */
   source: 'mesh-source',
   /** The message id, where the server's own name for it is taken. */
