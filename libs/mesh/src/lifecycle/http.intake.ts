@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { HttpAdapterHost } from '@nestjs/core';
-import type { CallContext, CallContexts } from '../core/call-context.js';
+import type { CallContexts } from '../core/call-context.js';
 import type { Clock, Timer } from '../core/clock.js';
 import { routeTemplate, type HttpObserver } from '../core/http-observer.port.js';
 import type { Ids } from '../core/ids.js';
@@ -12,6 +12,7 @@ import { identify } from './correlation-header.js';
 import { inboundContext } from './inbound-context.js';
 import { RawRouteTable } from './raw-route.table.js';
 import { endEventStream, isOpenEventStream } from './event-stream.js';
+import { OpenRequest, OpenRequests } from './open-requests.js';
 
 /** The status that nginx logs for a client that left before the answer. */
 const CLIENT_LEFT = 499;
@@ -50,7 +51,7 @@ export class HttpIntake implements Drainable {
   readonly #deps: HttpIntakeDependencies;
   readonly #routes: RawRouteTable;
   readonly #observers: HttpObserver[] = [];
-  readonly #open = new Set<ServerResponse>();
+  readonly #open = new OpenRequests((request) => this.#finished(request));
   #adapter: HookedAdapter | undefined;
   #hostHook: RequestHook | undefined;
   #draining = false;
@@ -89,7 +90,7 @@ export class HttpIntake implements Drainable {
 
   beginDrain(): void {
     this.#draining = true;
-    for (const response of this.#open) askToReconnect(response);
+    for (const { response } of this.#open) askToReconnect(response);
   }
 
   connected(): Promise<boolean> {
@@ -147,43 +148,32 @@ export class HttpIntake implements Drainable {
     if (this.#draining) askToReconnect(response);
 
     const route = this.#routes.find(request.method, request.url);
-    if (!route) this.#track(hookRequest, response, context);
+    if (!route) this.#open.add(new OpenRequest(hookRequest, response, context, clock.monotonic()));
+    if (!route && !this.#hostHook) return contexts.run(context, done);
     return contexts.run(context, () => {
-      if (route) {
-        hookResponse.hijack?.();
-        void this.#routes.answer(route, request, response);
-        return undefined;
-      }
-      return this.#hostHook ? this.#hostHook.call(this.#adapter, hookRequest, hookResponse, done) : done();
+      if (!route) return this.#hostHook!.call(this.#adapter, hookRequest, hookResponse, done);
+      hookResponse.hijack?.();
+      void this.#routes.answer(route, request, response);
+      return undefined;
     });
   }
 
-  #track(hookRequest: HookRequest, response: ServerResponse, context: CallContext): void {
-    const startedAt = this.#deps.clock.monotonic();
-    this.#open.add(response);
-    // Emitted once, whatever happens: `once` would wrap the listener for nothing.
-    response.on('close', () => {
-      this.#tell(hookRequest, response, context, startedAt);
-      this.#open.delete(response);
-      if (this.#open.size > 0) return;
-      this.#sweep?.cancel();
-      this.#onIdle?.();
-    });
-  }
-
-  #tell(hookRequest: HookRequest, response: ServerResponse, context: CallContext, startedAt: number): void {
-    const request = {
+  #finished({ request, response, context, startedAt }: OpenRequest): void {
+    const finished = {
       method: response.req.method ?? 'GET',
-      route: routeTemplate(hookRequest),
+      route: routeTemplate(request),
       status: response.headersSent ? response.statusCode : CLIENT_LEFT,
       durationMs: this.#deps.clock.monotonic() - startedAt,
     };
-    for (const observer of this.#observers) observer.requestFinished(request, context);
+    for (const observer of this.#observers) observer.requestFinished(finished, context);
+    if (this.#open.size > 0) return;
+    this.#sweep?.cancel();
+    this.#onIdle?.();
   }
 
   /** Connections fall idle and streams open at any time during the drain, and nothing announces either. */
   #keepSweeping(): void {
-    for (const response of this.#open) if (isOpenEventStream(response)) endEventStream(response);
+    for (const { response } of this.#open) if (isOpenEventStream(response)) endEventStream(response);
     this.#server?.closeIdleConnections?.();
     if (this.#open.size > 0) this.#sweep = this.#deps.clock.setTimer(() => this.#keepSweeping(), SWEEP_MS);
   }
