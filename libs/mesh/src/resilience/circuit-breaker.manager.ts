@@ -314,7 +314,7 @@ export class CircuitBreakerManager extends PolicyRunner {
       const counts = { closed: 0, open: 0, 'half-open': 0, isolated: 0, disabled: 0 };
       for (const breaker of policy.breakers) counts[breaker.state]++;
       for (const state of BREAKER_STATES)
-        if (state === 'closed' || policy.hasTransitioned)
+        if (state === 'closed' || policy.observer.hasTransitioned)
           states.with({ policy: policy.name, state }).set(counts[state]);
     }
   }

@@ -7,9 +7,7 @@ import type { KeyedBreakerSettings } from './policy-settings.js';
  */
 export class KeyedBreakers {
   #plain: CircuitBreaker | undefined;
-  // In order of last use: a used key moves to the end.
-  #keyed: Map<string, Entry> | undefined;
-  #latest: string | undefined;
+  #keyed: Keyed | undefined;
 
   constructor(
     private readonly host: BreakerHost,
@@ -18,29 +16,30 @@ export class KeyedBreakers {
 
   get(key: string | undefined, now: number): CircuitBreaker {
     if (key === undefined) return (this.#plain ??= new CircuitBreaker(this.host, this.settings));
-    const keyed = (this.#keyed ??= new Map<string, Entry>());
-    let entry = keyed.get(key);
+    const keyed = (this.#keyed ??= { entries: new Map(), latest: key });
+    const { entries, latest } = keyed;
+    let entry = entries.get(key);
     if (!entry) {
-      this.#makeRoom(keyed, now);
+      this.#makeRoom(entries, now);
       entry = { breaker: new CircuitBreaker(this.host, this.settings, key), usedAt: now };
-      keyed.set(key, entry);
-    } else if (key !== this.#latest) {
-      keyed.delete(key);
-      keyed.set(key, entry);
+      entries.set(key, entry);
+    } else if (key !== latest) {
+      entries.delete(key);
+      entries.set(key, entry);
     }
     entry.usedAt = now;
-    this.#latest = key;
+    keyed.latest = key;
     return entry.breaker;
   }
 
   /** The breaker, if calls have made it; looking does not count as use. */
   find(key: string | undefined): CircuitBreaker | undefined {
-    return key === undefined ? this.#plain : this.#keyed?.get(key)?.breaker;
+    return key === undefined ? this.#plain : this.#keyed?.entries.get(key)?.breaker;
   }
 
   *[Symbol.iterator](): IterableIterator<CircuitBreaker> {
     if (this.#plain) yield this.#plain;
-    if (this.#keyed) for (const { breaker } of this.#keyed.values()) yield breaker;
+    if (this.#keyed) for (const { breaker } of this.#keyed.entries.values()) yield breaker;
   }
 
   configure(settings: KeyedBreakerSettings): void {
@@ -52,15 +51,21 @@ export class KeyedBreakers {
     for (const breaker of this) breaker.dispose();
   }
 
-  #makeRoom(keyed: Map<string, Entry>, now: number): void {
+  #makeRoom(entries: Map<string, Entry>, now: number): void {
     const { maxKeys, keyIdleMs } = this.settings;
-    for (const [key, { breaker, usedAt }] of keyed) {
-      if (keyed.size < maxKeys && now - usedAt < keyIdleMs) return;
+    for (const [key, { breaker, usedAt }] of entries) {
+      if (entries.size < maxKeys && now - usedAt < keyIdleMs) return;
       if (breaker.held) continue;
       breaker.dispose();
-      keyed.delete(key);
+      entries.delete(key);
     }
   }
+}
+
+interface Keyed {
+  /** In order of last use: a used key moves to the end. */
+  readonly entries: Map<string, Entry>;
+  latest: string;
 }
 
 interface Entry {

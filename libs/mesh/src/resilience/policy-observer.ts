@@ -35,6 +35,7 @@ class Rest {
   readonly ring: PolicyEvent[] = [];
   rejections = 0;
   nextRejectionAt = 0;
+  transitioned = false;
 }
 
 /** Tells the outside what one policy does: bound metric handles for every call, events for what is rare. */
@@ -74,7 +75,13 @@ export class PolicyObserver {
     this.emit('call.fault', { policy: this.policy, attempt, kind });
   }
 
+  /** Whether a breaker of it has ever left `closed`. */
+  get hasTransitioned(): boolean {
+    return this.#rest?.transitioned ?? false;
+  }
+
   countTransition(from: string, to: string): void {
+    this.#ensureRest().transitioned = true;
     this.engine.metrics.transitions.with({ policy: this.policy, from, to }).inc();
   }
 

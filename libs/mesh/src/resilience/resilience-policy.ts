@@ -34,8 +34,6 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost, FaultHos
   budget: RetryBudget | undefined;
   latency: LatencySample | undefined;
   faults: PolicyFaults | undefined;
-  /** Whether a breaker of it has ever left `closed`. */
-  hasTransitioned = false;
   #predicates: PolicyPredicates = NO_PREDICATES;
   // One object for all policies of a pattern.
   #settings!: PolicySettings;
@@ -168,7 +166,6 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost, FaultHos
   }
 
   onTransition(breaker: CircuitBreaker, transition: BreakerTransition): void {
-    this.hasTransitioned = true;
     this.observer.countTransition(transition.from, transition.to);
     if (transition.to === 'open') this.engine.onOpened?.(breaker);
     this.observer.emit('breaker.transition', {
