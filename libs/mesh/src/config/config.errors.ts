@@ -17,14 +17,15 @@ export interface ConfigProblem {
 
 /** The configuration is invalid; everything that is wrong with it at once. */
 export class InvalidConfigError extends MeshConfigError {
-  readonly problems: readonly ConfigProblem[];
-
   constructor(problems: readonly ConfigProblem[]) {
     const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
     super(`The configuration is invalid (${count}):\n${problems.map((problem) => `  ${textOf(problem)}`).join('\n')}`, {
       problems,
     });
-    this.problems = problems;
+  }
+
+  get problems(): readonly ConfigProblem[] {
+    return this.details!.problems as readonly ConfigProblem[];
   }
 }
 

@@ -1,6 +1,10 @@
+import { inspect, type InspectOptions } from 'node:util';
 import { HttpException } from '@nestjs/common';
 
 const BRAND = Symbol.for('nestjs-mesh.error');
+
+/** What Nest keeps in an error, and says the same again. */
+const KEPT_BY_NEST = new Set(['response', 'options', 'status', 'errorCode']);
 
 export interface MeshErrorOptions {
   /** Machine-readable, `MESH_` and upper case; every code has a heading in docs/errors.md. */
@@ -48,6 +52,15 @@ export class MeshError extends HttpException {
     this.retryable = retryable;
     this.retryAfterMs = retryAfterMs;
     this.details = details;
+  }
+
+  /** Printed, each thing stands once. */
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const shown: PropertyDescriptorMap = { stack: { value: this.stack }, [inspect.custom]: {} };
+    if (this.cause !== undefined) shown.cause = { value: this.cause };
+    for (const [name, value] of Object.entries(this))
+      if (value !== undefined && !KEPT_BY_NEST.has(name)) shown[name] ??= { value, enumerable: true };
+    return inspect(Object.create(Object.getPrototypeOf(this) as object, shown), options);
   }
 
   /** True for every mesh error, also for one that another copy of this package made. */

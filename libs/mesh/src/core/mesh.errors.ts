@@ -4,6 +4,8 @@ import { MeshError } from './mesh.error.js';
 export class MeshConfigError extends MeshError {
   constructor(message: string, details?: Readonly<Record<string, unknown>>) {
     super(message, { code: 'MESH_CONFIG_INVALID', ...(details && { details }) });
+    // It ends the process as a rule, and Node prints all that it has: the message has said it.
+    for (const name of ['response', 'options', 'details']) Object.defineProperty(this, name, { enumerable: false });
   }
 }
 
