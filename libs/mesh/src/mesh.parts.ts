@@ -126,9 +126,9 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
     provide(EventLoopSampler, [], () => new EventLoopSampler(new SystemClock())),
     provide(
       HealthAggregator,
-      [Config, Clock, EventLoopSampler, Ids, MeshEvents, MetricsClient],
-      (config, clock, eventLoop, ids, events, metrics) => {
-        return new HealthAggregator(config.section('health'), { clock, eventLoop, ids, events, metrics });
+      [Config, Clock, EventLoopSampler, Ids, MeshEvents, MetricsClient, CallContexts],
+      (config, clock, eventLoop, ids, events, metrics, contexts) => {
+        return new HealthAggregator(config.section('health'), { clock, eventLoop, ids, events, metrics, contexts });
       },
     ),
     terminusFormatterProvider,

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { HealthReport } from './core/health.port.js';
 import { SystemIds } from './core/ids.js';
+import { CallContexts } from './core/call-context.js';
 import { EventLoopSampler } from './core/event-loop.sampler.js';
 import { fixedOptions } from './core/live-options.js';
 import { MeshEvents } from './core/mesh.events.js';
@@ -26,6 +27,7 @@ beforeEach(async () => {
   const metrics = new PrometheusMetrics(fixedOptions(metricsSchema.parse({})), events);
   health = new HealthAggregator(fixedOptions(healthSchema.parse({})), {
     clock,
+    contexts: new CallContexts(),
     eventLoop: new EventLoopSampler(clock),
     ids: new SystemIds(),
     events,

@@ -41,6 +41,7 @@ export class HealthOnlyModule implements OnApplicationBootstrap, OnModuleDestroy
     const clock = new SystemClock();
     const ids = new SystemIds();
     const events = new MeshEvents();
+    const contexts = new CallContexts();
     return {
       module: HealthOnlyModule,
       global: true,
@@ -55,13 +56,20 @@ export class HealthOnlyModule implements OnApplicationBootstrap, OnModuleDestroy
           provide: HealthAggregator,
           inject: [MetricsClient],
           useFactory: (metrics: MetricsClient) =>
-            new HealthAggregator(live, { clock, eventLoop: new EventLoopSampler(clock), ids, events, metrics }),
+            new HealthAggregator(live, {
+              clock,
+              contexts,
+              eventLoop: new EventLoopSampler(clock),
+              ids,
+              events,
+              metrics,
+            }),
         },
         {
           provide: HttpIntake,
           inject: [HttpAdapterHost, HealthAggregator, HealthFormatter],
           useFactory: (host: HttpAdapterHost, health: HealthAggregator, formatter: HealthFormatter) => {
-            const intake = new HttpIntake({ contexts: new CallContexts(), clock, ids, events });
+            const intake = new HttpIntake({ contexts, clock, ids, events });
             for (const route of healthRoutes({ health, formatter, options: live, details })) intake.addRoute(route);
             intake.install(host);
             return intake;

@@ -1,3 +1,4 @@
+import { CallContexts } from '../../../libs/mesh/src/core/call-context.js';
 import type { MeshComponent } from '../../../libs/mesh/src/core/component.port.js';
 import { SystemIds } from '../../../libs/mesh/src/core/ids.js';
 import { fixedOptions } from '../../../libs/mesh/src/core/live-options.js';
@@ -23,6 +24,7 @@ export type Behaviour = number | 'hang' | 'hang-deaf' | Error;
 /** The lifecycle of one application on a virtual clock, with a journal of what happened when. */
 export class LifecycleBench {
   readonly clock = new VirtualClock();
+  readonly contexts = new CallContexts();
   readonly events = new MeshEvents();
   readonly journal: string[] = [];
   readonly options: LifecycleOptions;
@@ -41,6 +43,7 @@ export class LifecycleBench {
       manager: this.manager,
       sequence: this.sequence,
       clock,
+      contexts: this.contexts,
       events,
       declared: () => this.declared,
       terminationListeners: () => terminationListeners,

@@ -196,7 +196,6 @@ describe('A shutdown that hangs', () => {
 });
 
 describe("The application's own shutdown hooks", () => {
-  // Fails until the in-process broker serves work without a call context again once its drain is over.
   it('find the mesh usable: what onModuleDestroy publishes is handled', async () => {
     const child = start({ kind: 'express' });
     await child.port();

@@ -1,3 +1,4 @@
+import type { CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
 import type { EventLoopSampler } from '../core/event-loop.sampler.js';
 import type { HealthContributor, HealthGroup, HealthReport, HealthSource, HealthState } from '../core/health.port.js';
@@ -20,6 +21,7 @@ import { HealthSources } from './health.sources.js';
 
 export interface HealthAggregatorDeps {
   readonly clock: Clock;
+  readonly contexts: CallContexts;
   readonly eventLoop: EventLoopSampler;
   readonly ids: Ids;
   readonly events: MeshEvents;
@@ -84,6 +86,7 @@ export class HealthAggregator {
 
     const monitor = new HealthMonitor(contributor, {
       clock: this.deps.clock,
+      contexts: this.deps.contexts,
       ids: this.deps.ids,
       settings: () => this.#settings(contributor),
       isStarting: () => this.#application.phase === 'starting',

@@ -1,3 +1,4 @@
+import type { CallContexts } from '../core/call-context.js';
 import type { Clock, Timer } from '../core/clock.js';
 import type { HealthContributor, HealthReport, HealthState } from '../core/health.port.js';
 import type { Ids } from '../core/ids.js';
@@ -16,6 +17,7 @@ export interface CheckSettings {
 
 export interface MonitorDeps {
   readonly clock: Clock;
+  readonly contexts: CallContexts;
   readonly ids: Ids;
   readonly settings: () => CheckSettings;
   /** Whether the application still starts: what fails meanwhile has not failed, it is not there yet. */
@@ -109,9 +111,11 @@ export class HealthMonitor {
 
   /** Checks now. Whoever asks while a check runs gets that one's result. */
   check(): Promise<void> {
-    return (this.#running ??= this.#check().finally(() => {
-      this.#running = undefined;
-    }));
+    return (this.#running ??= this.#outside(() =>
+      this.#check().finally(() => {
+        this.#running = undefined;
+      }),
+    ));
   }
 
   /** Takes over what somebody else has seen: at once, and against a check that began before. */
@@ -143,7 +147,12 @@ export class HealthMonitor {
     if (!this.#started || !this.contributor.check) return;
     const { everyMs, jitterRatio } = this.deps.settings();
     const delayMs = everyMs * (1 + jitterRatio * (2 * this.deps.ids.random() - 1));
-    this.#timer = this.deps.clock.setTimer(() => void this.#cycle(), delayMs);
+    this.#timer = this.#outside(() => this.deps.clock.setTimer(() => void this.#cycle(), delayMs));
+  }
+
+  /** A request may ask for a check, add a contributor or change the interval; its deadline and its id are not the check's. */
+  #outside<T>(work: () => T): T {
+    return this.deps.contexts.exit(work);
   }
 
   async #check(): Promise<void> {

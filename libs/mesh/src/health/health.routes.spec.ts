@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { SystemIds } from '../core/ids.js';
+import { CallContexts } from '../core/call-context.js';
 import { EventLoopSampler } from '../core/event-loop.sampler.js';
 import { fixedOptions } from '../core/live-options.js';
 import { MeshEvents } from '../core/mesh.events.js';
@@ -47,6 +48,7 @@ describe('healthRoutes', () => {
     const metrics = new PrometheusMetrics(fixedOptions(metricsSchema.parse({ processMetrics: false })), events);
     health = new HealthAggregator(live, {
       clock,
+      contexts: new CallContexts(),
       eventLoop: new EventLoopSampler(clock),
       ids: new SystemIds(),
       events,

@@ -39,6 +39,6 @@ export function buildLifecycle(deps: LifecycleRoomDependencies): LifecycleRoom {
   sequence.addDrainable(jobs);
   const explorer = new ComponentExplorer(deps.modules);
   const declared = () => explorer.explore();
-  const lifecycle = new MeshLifecycle({ manager, sequence, clock, events, declared, terminationListeners });
+  const lifecycle = new MeshLifecycle({ manager, sequence, clock, contexts, events, declared, terminationListeners });
   return { lifecycle, intake, jobs };
 }

@@ -117,6 +117,28 @@ describe('MeshLifecycle', () => {
     expect(await boot(attached)).toBe(0);
   });
 
+  it.each(['shutdown', 'hooks'] as const)(
+    'stops outside the call context of the request that asked for it (%s)',
+    async (how) => {
+      const bench = new LifecycleBench();
+      const seen: unknown[] = [];
+      const look = () => void seen.push(bench.contexts.current());
+      bench.lifecycle.register({ name: 'ledger', start: () => undefined, drain: look, stop: look });
+      await bench.lifecycle.onMeshInit();
+      await bench.lifecycle.onMeshBootstrap();
+      await bench.lifecycle.onEdgeBootstrap();
+      const stop = async () => {
+        if (how === 'shutdown') return bench.lifecycle.shutdown({ reason: 'request' });
+        await bench.lifecycle.onEdgeDestroy();
+        await bench.lifecycle.onMeshShutdown();
+      };
+      const stopped = bench.contexts.run({ correlationId: 'operator-1', deadlineAt: 1 }, stop);
+      await bench.clock.advance(1_000);
+      await stopped;
+      expect(seen).toEqual([undefined, undefined]);
+    },
+  );
+
   it('closes the whole application when it can reach it', async () => {
     const bench = watched();
     attach(bench);

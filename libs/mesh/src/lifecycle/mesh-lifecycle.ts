@@ -1,3 +1,4 @@
+import type { CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
 import type { MeshComponent } from '../core/component.port.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
@@ -25,6 +26,7 @@ export interface MeshLifecycleDependencies {
   readonly manager: LifecycleManager;
   readonly sequence: ShutdownSequence;
   readonly clock: Clock;
+  readonly contexts: CallContexts;
   readonly events: MeshEvents;
   /** The components that the application declares; asked once, when all its providers exist. */
   readonly declared: () => readonly MeshComponent[];
@@ -103,7 +105,8 @@ export class MeshLifecycle {
    */
   shutdown({ reason, endsProcess = false }: ShutdownRequest): Promise<void> {
     this.#endsProcess ||= endsProcess;
-    this.#shutdown ??= this.#runShutdown(reason);
+    // A request may ask for it; what stops then has more time than that one has left.
+    this.#shutdown ??= this.#deps.contexts.exit(() => this.#runShutdown(reason));
     return this.#shutdown;
   }
 
@@ -160,9 +163,11 @@ export class MeshLifecycle {
   /** MeshModule's `onApplicationShutdown`, the last hook of all: components in reverse, logs. */
   async onMeshShutdown(): Promise<void> {
     if (this.#phase !== 'failed' && this.#phase !== 'stopped') this.#enter('stopping');
-    await this.#deps.sequence.stop(() => {
-      if (this.#phase === 'stopping') this.#enter('stopped');
-    });
+    await this.#deps.contexts.exit(() =>
+      this.#deps.sequence.stop(() => {
+        if (this.#phase === 'stopping') this.#enter('stopped');
+      }),
+    );
   }
 
   async #startWave(wave: StartWave, checkpoint: Checkpoint): Promise<void> {
@@ -223,7 +228,7 @@ export class MeshLifecycle {
     this.#stopReason ??= reason;
     if (this.#phase === 'starting') this.#deps.manager.abortStart(new StartAbortedError(reason));
     if (this.#phase === 'starting' || wasReady) this.#enter('draining');
-    await this.#deps.sequence.drain({ skipPreStop: !wasReady || reason === 'SIGINT' });
+    await this.#deps.contexts.exit(() => this.#deps.sequence.drain({ skipPreStop: !wasReady || reason === 'SIGINT' }));
   }
 
   #enter(phase: MeshPhase): void {
