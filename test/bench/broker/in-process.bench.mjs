@@ -9,52 +9,18 @@ import { ApplicationConfig, ModuleRef, NestFactory } from '@nestjs/core';
 import { ClientProxy, MessagePattern, Server } from '@nestjs/microservices';
 import { ServiceBroker } from 'moleculer';
 import { firstValueFrom, isObservable, lastValueFrom } from 'rxjs';
-import { goal, load } from '../harness.js';
+import { goal, load, median } from '../harness.js';
+import { clock, contexts, ids, meshBroker, NoMetrics, prometheus } from './mesh-broker.js';
 
-const { InProcessBroker } = await load('broker/in-process.broker.js');
-const { brokerOptionsSchema } = await load('broker/broker.options.js');
 const { connectNestHandlers } = await load('broker/nest/nest-handlers.js');
-const { CallContexts } = await load('core/call-context.js');
-const { SystemClock } = await load('core/clock.js');
-const { SystemIds } = await load('core/ids.js');
 const { fixedOptions } = await load('core/live-options.js');
 const { MeshEvents } = await load('core/mesh.events.js');
-const { ServiceInfo } = await load('core/service-info.js');
-const { PrometheusMetrics } = await load('metrics/prometheus.metrics.js');
-const { metricsSchema } = await load('metrics/metrics.options.js');
 const { CircuitBreakerManager } = await load('resilience/circuit-breaker.manager.js');
 const { resilienceSchema } = await load('resilience/resilience.options.js');
 
 const ROUNDS = Number(process.env.ROUNDS ?? 15);
 const CALLS = Number(process.env.CALLS ?? 20_000);
 const PAYLOAD = { a: 2, b: 3 };
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-
-const clock = new SystemClock();
-const ids = new SystemIds();
-const contexts = new CallContexts();
-
-class NoMetrics {
-  #family = { with: () => ({ inc() {}, dec() {}, set() {}, observe() {} }) };
-  counter = () => this.#family;
-  gauge = () => this.#family;
-  histogram = () => this.#family;
-  onCollect = () => () => undefined;
-}
-
-function createBroker(metrics, policyFor) {
-  const broker = new InProcessBroker(fixedOptions(brokerOptionsSchema.parse({})), {
-    clock,
-    ids,
-    contexts,
-    metrics,
-    events: new MeshEvents(),
-    service: new ServiceInfo('bench', 'bench-1'),
-    ...(policyFor && { policyFor }),
-  });
-  broker.startConsuming();
-  return broker;
-}
 
 const decorate = (decorators, target, key) => {
   const descriptor = Object.getOwnPropertyDescriptor(target.prototype, key);
@@ -82,8 +48,8 @@ async function nestApp(connect) {
   return app;
 }
 
-async function meshBroker(metrics, policyFor) {
-  const broker = createBroker(metrics, policyFor);
+async function servingBroker(metrics, policyFor) {
+  const broker = await meshBroker({}, { metrics, policyFor });
   await nestApp((moduleRef, config) => connectNestHandlers(moduleRef, config, broker));
   return broker;
 }
@@ -153,13 +119,8 @@ function breakers(metrics) {
 
 async function cases() {
   const sums = new Sums();
-  const plain = await meshBroker(new NoMetrics());
-  const prometheus = () =>
-    new PrometheusMetrics(
-      fixedOptions(metricsSchema.parse({ processMetrics: false, includeDefaultRegistry: false })),
-      new MeshEvents(),
-    );
-  const measured = await meshBroker(prometheus());
+  const plain = await servingBroker(new NoMetrics());
+  const measured = await servingBroker(prometheus());
   const client = await nestClient();
   const lean = await moleculer({});
   const full = await moleculer(everything);
@@ -186,7 +147,7 @@ async function cases() {
   };
   const metrics = prometheus();
   const manager = breakers(metrics);
-  const protectedBroker = await meshBroker(metrics, (_pattern, name) => manager.find(name));
+  const protectedBroker = await servingBroker(metrics, (_pattern, name) => manager.find(name));
   const policy = manager.policy('broker:add');
   list['the policy alone'] = () => policy.execute(() => sums.add(PAYLOAD));
   list['mesh, everything on'] = () => protectedBroker.request('add', PAYLOAD);

@@ -1,7 +1,6 @@
 // What a request over NATS costs, beside the raw client, Moleculer and Nest's own NATS transport on the same server in the
 // same run. npm run build:lib && node --expose-gc test/bench/broker/nats.bench.mjs
-// Wall time, because most of it is waiting. Each contender has a caller and a server with a connection each, all in this
-// process; they take turns, and a ratio is taken inside each round.
+// Each contender has a caller and a server with a connection each, all in this process.
 // The goals are issue 8's: sequential <= 1.15x the raw client; 64 in flight >= Moleculer's rate and >= 1.5x Nest's.
 import 'reflect-metadata';
 import { spawn } from 'node:child_process';
@@ -12,24 +11,11 @@ import { ClientProxyFactory, MessagePattern, Transport } from '@nestjs/microserv
 import { connect } from '@nats-io/transport-node';
 import { ServiceBroker } from 'moleculer';
 import { firstValueFrom } from 'rxjs';
-import { goal, load } from '../harness.js';
+import { goal } from '../harness.js';
+import { meshBroker } from './mesh-broker.js';
+import { raceRequests } from './request-race.js';
 
-const { createBroker } = await load('broker/create-broker.js');
-const { brokerOptionsSchema } = await load('broker/broker.options.js');
-const { CallContexts } = await load('core/call-context.js');
-const { SystemClock } = await load('core/clock.js');
-const { SystemIds } = await load('core/ids.js');
-const { fixedOptions } = await load('core/live-options.js');
-const { MeshEvents } = await load('core/mesh.events.js');
-const { ServiceInfo } = await load('core/service-info.js');
-const { PrometheusMetrics } = await load('metrics/prometheus.metrics.js');
-const { metricsSchema } = await load('metrics/metrics.options.js');
-
-const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 9);
-const SEQUENTIAL = 1_500;
-const PARALLEL = 6_000;
 const PAYLOAD = { a: 2, b: 3 };
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 
 async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
@@ -62,13 +48,7 @@ const closers = [() => nats.stop()];
 
 async function mesh() {
   const instance = async (name) => {
-    const events = new MeshEvents();
-    const parts = { clock: new SystemClock(), ids: new SystemIds(), contexts: new CallContexts(), events };
-    const metrics = new PrometheusMetrics(fixedOptions(metricsSchema.parse({})), events);
-    const options = fixedOptions(brokerOptionsSchema.parse({ transport: 'nats', servers: nats.url }));
-    const broker = createBroker(options, { ...parts, metrics, service: new ServiceInfo(name, `${name}-1`) });
-    await broker.start({ signal: AbortSignal.timeout(5_000) });
-    broker.startConsuming();
+    const broker = await meshBroker({ transport: 'nats', servers: nats.url }, { name });
     closers.unshift(() => broker.stop());
     return broker;
   };
@@ -130,43 +110,9 @@ const contenders = { raw: await raw(), mesh: await mesh(), moleculer: await mole
 for (const [name, call] of Object.entries(contenders))
   if ((await call()) !== 5) throw new Error(`${name} answers wrongly`);
 
-const sequential = async (call, calls) => {
-  for (let i = 0; i < calls; i++) await call();
-};
-const parallel = async (call, calls, width = 64) => {
-  let left = calls;
-  const worker = async () => {
-    while (left-- > 0) await call();
-  };
-  await Promise.all(Array.from({ length: width }, worker));
-};
-
-async function race(run, calls) {
-  const names = Object.keys(contenders);
-  const micros = Object.fromEntries(names.map((name) => [name, []]));
-  for (const name of names) await run(contenders[name], calls);
-  for (let round = 0; round < ROUNDS; round++) {
-    for (let turn = 0; turn < names.length; turn++) {
-      const name = names[(round + turn) % names.length];
-      globalThis.gc?.();
-      const from = performance.now();
-      await run(contenders[name], calls);
-      micros[name].push(((performance.now() - from) * 1_000) / calls);
-    }
-  }
-  const ratio = (a, b) => median(micros[a].map((us, round) => us / micros[b][round]));
-  for (const name of names)
-    console.log(
-      `  ${name.padEnd(12)} ${median(micros[name]).toFixed(1).padStart(8)} us  ${(1e6 / median(micros[name])).toFixed(0).padStart(7)}/s  ${ratio(name, 'raw').toFixed(2)} x raw`,
-    );
-  return ratio;
-}
-
-console.log('\none after the other');
-const alone = await race(sequential, SEQUENTIAL);
+const alone = await raceRequests('A request over NATS, one after the other', contenders, { calls: 1_500, width: 1 });
 goal('sequential, of the raw client', alone('mesh', 'raw'), 1.15, 'x');
-console.log('\n64 in flight');
-const crowd = await race(parallel, PARALLEL);
+const crowd = await raceRequests('A request over NATS, 64 in flight', contenders, { calls: 6_000, width: 64 });
 goal("64 in flight, time of Moleculer's", crowd('mesh', 'moleculer'), 1, 'x');
 goal("64 in flight, time of Nest's", crowd('mesh', 'nest'), 1 / 1.5, 'x');
 
