@@ -51,6 +51,8 @@ const UNTOLD_INVALIDATIONS =
 @Injectable()
 export class MeshAssembly {
   readonly #filters: readonly ExceptionFilter[];
+  /** The components whose checks the health room has. */
+  readonly #checked = new Set<string>();
 
   constructor(
     @Inject(MESH_EXTRAS) private readonly extras: MeshExtras,
@@ -82,6 +84,7 @@ export class MeshAssembly {
     const get: PartLookup = (token) => this.#get(token);
     new BuiltInComponents(get).register(parts);
     new MeshRoutes(get, this.extras).add(parts.metrics);
+    this.#registerChecks();
     this.#observe(parts.metrics);
     await this.#connectHandlers(parts.broker);
   }
@@ -95,12 +98,18 @@ export class MeshAssembly {
 
   /** Runs when every component has started: what the checks ask is there then. */
   async startHealth(): Promise<void> {
-    const health = this.#get(HealthAggregator);
+    this.#registerChecks();
+    await this.#get(HealthAggregator).start();
+  }
+
+  /** Of all components that are there by now, each once; of two with one name the graph then tells. */
+  #registerChecks(): void {
     for (const component of this.#get(MeshLifecycle).components()) {
       const contributor = fromComponent(component);
-      if (contributor) health.register(contributor);
+      if (!contributor || this.#checked.has(contributor.name)) continue;
+      this.#checked.add(contributor.name);
+      this.#get(HealthAggregator).register(contributor, `the component "${component.name}"`);
     }
-    await health.start();
   }
 
   #fillRuntime(cache: CacheClient): void {

@@ -71,14 +71,14 @@ export class MeshModule implements OnModuleInit, OnApplicationBootstrap, OnAppli
   }
 
   async onModuleInit(): Promise<void> {
-    await this.#assembly.assemble();
-    await this.#lifecycle.onMeshInit();
+    await this.#lifecycle.onMeshInit({ before: () => this.#assembly.assemble() });
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    this.#assembly.verifyPolicies();
-    await this.#lifecycle.onMeshBootstrap();
-    await this.#assembly.startHealth();
+    await this.#lifecycle.onMeshBootstrap({
+      before: () => this.#assembly.verifyPolicies(),
+      after: () => this.#assembly.startHealth(),
+    });
   }
 
   async onApplicationShutdown(): Promise<void> {

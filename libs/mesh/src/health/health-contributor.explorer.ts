@@ -35,7 +35,7 @@ export class HealthContributorExplorer {
           if (!metadata) continue;
           const instance = this.#onlyInstanceOf(wrapper, method, metadata.name);
           if (seen.has(instance)) break;
-          this.health.register(toContributor(instance, method, metadata));
+          this.health.register(toContributor(instance, method, metadata), `${wrapper.name}.${method}`);
         }
         if (typeof wrapper.instance === 'object' && wrapper.instance !== null) seen.add(wrapper.instance as object);
       }

@@ -99,9 +99,11 @@ describe('HealthAggregator', () => {
       expect(() => health.register({ name: 'db', ...settings })).toThrow(`"db" has bad settings: ${path}`);
     });
 
-    it('refuses a second contributor of the same name', () => {
+    it('refuses a second contributor of the same name, and says who has it', () => {
       health.register({ name: 'db' });
-      expect(() => health.register({ name: 'db' })).toThrow('registered twice');
+      expect(() => health.register({ name: 'db' }, 'Ledger.ping')).toThrow(
+        '"db" is registered twice, by a call of register() and by Ledger.ping',
+      );
     });
   });
 

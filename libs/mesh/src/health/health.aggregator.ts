@@ -74,20 +74,24 @@ export class HealthAggregator {
 
   /**
    * Adds a contributor; when the aggregator runs, its first check begins at once. Returns the function that removes it.
+   * `registrant` is told to whoever wants the same name: `LedgerHealth.ping`.
    * @throws {MeshConfigError} for a name that is taken or that cannot stand in a metric's label, and for bad settings.
    */
-  register(contributor: HealthContributor): () => void {
+  register(contributor: HealthContributor, registrant = 'a call of register()'): () => void {
     const { name } = contributor;
     assertContributor(contributor);
-    if (this.#monitors.has(name))
+    const taken = this.#monitors.get(name);
+    if (taken)
       throw new MeshConfigError(
-        `The health contributor "${name}" is registered twice; give each one a name of its own.`,
+        `The health contributor "${name}" is registered twice, by ${taken.registrant} and by ${registrant}; ` +
+          'give each one a name of its own.',
       );
 
     const monitor = new HealthMonitor(contributor, {
       clock: this.deps.clock,
       contexts: this.deps.contexts,
       ids: this.deps.ids,
+      registrant,
       settings: () => this.#settings(contributor),
       isStarting: () => this.#application.phase === 'starting',
       onChecked: (durationMs) => this.#metrics.checked(name, durationMs),

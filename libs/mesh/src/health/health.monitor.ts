@@ -19,6 +19,8 @@ export interface MonitorDeps {
   readonly clock: Clock;
   readonly contexts: CallContexts;
   readonly ids: Ids;
+  /** Who added the contributor, in words. */
+  readonly registrant: string;
   readonly settings: () => CheckSettings;
   /** Whether the application still starts: what fails meanwhile has not failed, it is not there yet. */
   readonly isStarting: () => boolean;
@@ -58,6 +60,10 @@ export class HealthMonitor {
     private readonly deps: MonitorDeps,
   ) {
     this.#shown = { state: 'unknown', reason: contributor.check ? 'Not checked yet.' : 'Nothing was reported yet.' };
+  }
+
+  get registrant(): string {
+    return this.deps.registrant;
   }
 
   get state(): HealthState {

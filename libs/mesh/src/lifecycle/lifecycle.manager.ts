@@ -81,6 +81,11 @@ export class LifecycleManager {
     return this.#stopping;
   }
 
+  /** Takes the start back: stops what has started. */
+  async rollBack(): Promise<void> {
+    await this.stop(new Budget(this.#deps.clock, this.#deps.options.current.shutdown.totalMs), 'rollback');
+  }
+
   components(): readonly MeshComponent[] {
     return this.#components.map(({ component }) => component);
   }
@@ -106,7 +111,7 @@ export class LifecycleManager {
     try {
       await this.#runWave(wave);
     } catch (error) {
-      await this.stop(new Budget(this.#deps.clock, this.#deps.options.current.shutdown.totalMs), 'rollback');
+      await this.rollBack();
       throw error;
     }
   }

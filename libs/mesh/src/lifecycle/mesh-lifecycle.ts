@@ -34,6 +34,12 @@ export interface MeshLifecycleDependencies {
   readonly terminationListeners: () => number;
 }
 
+/** What the composition root does around the start of a wave; a failure in it takes the start back like a component's. */
+export interface AroundWave {
+  before?(): Promise<void> | void;
+  after?(): Promise<void> | void;
+}
+
 /** Nest's hooks in which the mesh looks whether it was told to stop; the user's hooks run between them. */
 type Checkpoint = 'none' | 'mesh-init' | 'mesh-bootstrap' | 'edge-bootstrap';
 
@@ -126,8 +132,8 @@ export class MeshLifecycle {
   }
 
   /** MeshModule's `onModuleInit`, the first hook of the application: the mesh's own parts start. */
-  async onMeshInit(): Promise<void> {
-    await this.#startWave('mesh', 'mesh-init');
+  async onMeshInit(around: AroundWave = {}): Promise<void> {
+    await this.#startWave('mesh', 'mesh-init', around);
   }
 
   /** MeshEdgeModule's `onModuleInit`, the last of its kind. @throws {MeshConfigError} when it is not. */
@@ -136,8 +142,8 @@ export class MeshLifecycle {
   }
 
   /** MeshModule's `onApplicationBootstrap`, after every `onModuleInit` of the user: the user's components start. */
-  async onMeshBootstrap(): Promise<void> {
-    await this.#startWave('application', 'mesh-bootstrap');
+  async onMeshBootstrap(around: AroundWave = {}): Promise<void> {
+    await this.#startWave('application', 'mesh-bootstrap', around);
   }
 
   /** MeshEdgeModule's `onApplicationBootstrap`, the last hook before the application serves: ready. */
@@ -170,15 +176,18 @@ export class MeshLifecycle {
     );
   }
 
-  async #startWave(wave: StartWave, checkpoint: Checkpoint): Promise<void> {
+  async #startWave(wave: StartWave, checkpoint: Checkpoint, { before, after }: AroundWave): Promise<void> {
     // Nest 12.1 runs every init hook twice when a microservice is first initialised and then listens.
     if (this.#phase !== 'starting') return;
     await this.#checkpoint(checkpoint);
     try {
+      await before?.();
       this.#registerDeclared();
       await this.#deps.manager.start(wave);
+      await after?.();
     } catch (error) {
       if (this.#stopReason === undefined) {
+        await this.#deps.manager.rollBack();
         this.#enter('failed');
         throw error;
       }
