@@ -2,10 +2,12 @@ import { describe, expect, it } from 'vitest';
 import type { HealthStatus } from '../core/health.port.js';
 import { HealthHistory } from './health-history.js';
 
-function historyOf(...runs: readonly (readonly [count: number, durationMs: number, status?: HealthStatus])[]) {
+function historyOf(
+  ...runs: readonly (readonly [count: number, durationMs: number | undefined, status?: HealthStatus])[]
+) {
   const history = new HealthHistory();
   for (const [count, durationMs, status = 'up'] of runs) {
-    for (let i = 0; i < count; i++) history.add({ status, durationMs });
+    for (let i = 0; i < count; i++) history.add({ status, ...(durationMs !== undefined && { durationMs }) });
   }
   return history.summary();
 }
@@ -34,6 +36,16 @@ describe('HealthHistory', () => {
     expect(historyOf([50, 10], [10, 200])).toMatchObject({ p50Ms: 10, p95Ms: 200 });
   });
 
+  it('leaves results without a duration out of the ranks', () => {
+    expect(historyOf([9, undefined, 'down'], [3, 1_000, 'down'])).toMatchObject({
+      results: 12,
+      availability: 0,
+      p50Ms: 1_000,
+      p95Ms: 1_000,
+    });
+    expect(historyOf([9, undefined, 'down']).p50Ms).toBe(0);
+  });
+
   it.each([
     [
       'stable',
@@ -41,6 +53,14 @@ describe('HealthHistory', () => {
       [
         [4, 1],
         [4, 1, 'down'],
+      ],
+    ],
+    [
+      'stable',
+      'a newer half in which nobody was asked',
+      [
+        [10, 1_000, 'down'],
+        [10, undefined, 'down'],
       ],
     ],
     [

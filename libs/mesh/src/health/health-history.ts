@@ -13,7 +13,8 @@ export type HealthTrend = 'improving' | 'stable' | 'worsening';
 
 export interface HealthResult {
   readonly status: HealthStatus;
-  readonly durationMs: number;
+  /** Absent when nobody was asked, because the check before still hung. */
+  readonly durationMs?: number;
 }
 
 export interface HealthTransition {
@@ -55,8 +56,8 @@ export class HealthHistory {
     return {
       results: this.#results.length,
       availability: availability(this.#results),
-      p50Ms: percentile(this.#results, 0.5),
-      p95Ms: percentile(this.#results, 0.95),
+      p50Ms: percentile(this.#results, 0.5) ?? 0,
+      p95Ms: percentile(this.#results, 0.95) ?? 0,
       trend: this.#trend(),
       transitions: [...this.#transitions],
     };
@@ -72,6 +73,7 @@ export class HealthHistory {
     if (Math.abs(gain) > TREND_AVAILABILITY) return gain > 0 ? 'improving' : 'worsening';
     const before = percentile(older, 0.5);
     const after = percentile(newer, 0.5);
+    if (before === undefined || after === undefined) return 'stable';
     if (Math.abs(after - before) < TREND_LATENCY_FLOOR_MS) return 'stable';
     if (after > before * TREND_LATENCY_RATIO) return 'worsening';
     return before > after * TREND_LATENCY_RATIO ? 'improving' : 'stable';
@@ -83,7 +85,7 @@ function availability(results: readonly HealthResult[]): number {
 }
 
 /** The nearest-rank percentile of the durations, in milliseconds. */
-function percentile(results: readonly HealthResult[], ratio: number): number {
-  const sorted = results.map(({ durationMs }) => durationMs).sort((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(ratio * sorted.length) - 1)] ?? 0;
+function percentile(results: readonly HealthResult[], ratio: number): number | undefined {
+  const sorted = results.flatMap(({ durationMs }) => durationMs ?? []).sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(ratio * sorted.length) - 1)];
 }

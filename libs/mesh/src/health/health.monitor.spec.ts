@@ -102,6 +102,17 @@ describe('HealthMonitor', () => {
       expect(db.asked).toBe(2);
     });
 
+    it('counts a check that hangs as long as it was waited for, and no other', async () => {
+      const db = contributor('db');
+      db.answer = hangs;
+      health.register(db.contributor);
+      await fixture.run();
+      await clock.advance(20_000);
+      expect(health.overview().components[0]!.history).toMatchObject({ p50Ms: 1_000, p95Ms: 1_000, availability: 0 });
+      const { body } = await fixture.metrics.expose();
+      expect(body).toMatch(/mesh_health_check_duration_seconds_count\{component="db"\} 1\n/);
+    });
+
     it('shares one run among all who want a check now', async () => {
       const db = contributor('db');
       let answer = (): void => undefined;

@@ -24,7 +24,7 @@ export interface MonitorDeps {
   readonly settings: () => CheckSettings;
   /** Whether the application still starts: what fails meanwhile has not failed, it is not there yet. */
   readonly isStarting: () => boolean;
-  /** A check ended; what it found may not be shown yet. */
+  /** A check ended or ran out of time; what it found may not be shown yet. */
   readonly onChecked: (durationMs: number) => void;
   /** What is shown has changed. */
   readonly onChange: (from: HealthState, to: HealthState, reason: string | undefined) => void;
@@ -168,10 +168,11 @@ export class HealthMonitor {
     const generation = this.#generation;
     const hangsSince = this.#unsettled?.since;
     // A check that hangs is not joined by a second one, until it has hung for so long that it won't come back.
-    const report =
-      hangsSince !== undefined && startedAt - hangsSince < everyMs * staleAfterIntervals
-        ? stillRunning(startedAt - hangsSince)
-        : await this.#ask(timeoutMs);
+    if (hangsSince !== undefined && startedAt - hangsSince < everyMs * staleAfterIntervals) {
+      this.history.add({ status: 'down' });
+      return this.#record(stillRunning(startedAt - hangsSince));
+    }
+    const report = await this.#ask(timeoutMs);
     if (!report || generation !== this.#generation) return;
     const durationMs = clock.monotonic() - startedAt;
     this.history.add({ status: report.status, durationMs });
