@@ -13,7 +13,7 @@ export class LifecycleHealth extends HealthSource {
   override readHealth(): readonly HealthSourceEntry[] {
     return this.#lifecycle
       .report()
-      .filter(({ state }) => state === 'degraded')
+      .filter(isDown)
       .map(({ name, attempts, reason }) => ({
         name,
         status: 'degraded',
@@ -21,4 +21,9 @@ export class LifecycleHealth extends HealthSource {
         details: { startAttempts: attempts },
       }));
   }
+}
+
+/** A retry is no news until it has succeeded: the reason of the last failure stays until then. */
+function isDown({ state, reason }: ComponentReport): boolean {
+  return state === 'degraded' || (state === 'starting' && reason !== undefined);
 }
