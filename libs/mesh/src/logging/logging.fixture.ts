@@ -10,3 +10,10 @@ export class MemorySink extends LogSink {
 
   override async flush(): Promise<void> {}
 }
+
+/** nestjs-pino's root is the process's and outlives the applications that these tests start. */
+export async function resetProcessRoot(): Promise<void> {
+  const path = new URL('./rootLogger.js', import.meta.resolve('nestjs-pino')).href;
+  const module = (await import(/* @vite-ignore */ path)) as { resetRootLogger(): void };
+  module.resetRootLogger();
+}

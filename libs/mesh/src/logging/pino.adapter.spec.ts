@@ -7,6 +7,7 @@ import { SystemClock } from '../core/clock.js';
 import { fixedOptions } from '../core/live-options.js';
 import { ServiceInfo } from '../core/service-info.js';
 import { LogSink } from './log-sink.js';
+import { resetProcessRoot } from './logging.fixture.js';
 import { loggingSchema } from './logging.options.js';
 import { type LoggingMode, meshLoggerModule, PinoLog } from './pino.adapter.js';
 
@@ -277,10 +278,3 @@ describe('meshLoggerModule', () => {
     await app.close();
   });
 });
-
-/** nestjs-pino's root is the process's and outlives the applications that these tests start. */
-async function resetProcessRoot(): Promise<void> {
-  const path = new URL('./rootLogger.js', import.meta.resolve('nestjs-pino')).href;
-  const module = (await import(/* @vite-ignore */ path)) as { resetRootLogger(): void };
-  module.resetRootLogger();
-}

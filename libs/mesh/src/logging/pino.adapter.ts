@@ -9,12 +9,13 @@ import {
 } from '@nestjs/common';
 import { Logger as PinoNestLogger, LoggerModule, PARAMS_PROVIDER_TOKEN, type Params, PinoLogger } from 'nestjs-pino';
 import { type DestinationStream, type Logger as Pino, pino, stdSerializers, symbols } from 'pino';
-import { CallContexts } from '../core/call-context.js';
+import type { CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
 import type { LiveOptions } from '../core/live-options.js';
 import { isMeshError } from '../core/mesh.error.js';
-import { ServiceInfo } from '../core/service-info.js';
+import type { ServiceInfo } from '../core/service-info.js';
 import { callLogFields } from './call-log-fields.js';
+import { HostLines } from './host-lines.js';
 import { type LogFields, type LogLevel, LogSink } from './log-sink.js';
 import type { LoggingOptions } from './logging.options.js';
 import { NestLogSink } from './nest-log.sink.js';
@@ -37,23 +38,21 @@ export class PinoLog extends LogSink {
   /** For the adapter only. */
   readonly pino: Pino;
   readonly options: LiveOptions<LoggingOptions>;
+  /** For the loggers that a host brings. */
+  readonly hostLines: HostLines;
   readonly #clock: Clock;
-  readonly #contexts: CallContexts;
-  readonly #redaction: Redaction;
-  readonly #base: LogFields;
 
   constructor({ options, service, contexts, clock, destination }: PinoLogDependencies) {
     super();
     this.options = options;
     this.#clock = clock;
     const { name, instance, version } = service;
-    this.#contexts = contexts;
-    this.#base = { service: name, instance, ...(version !== undefined && { version }) };
-    const redaction = (this.#redaction = new Redaction(options.current.redact));
+    const redaction = new Redaction(options.current.redact);
+    this.hostLines = new HostLines(service, contexts, redaction);
     this.pino = pino(
       {
         level: options.current.level,
-        base: this.#base,
+        base: { service: name, instance, ...(version !== undefined && { version }) },
         mixin: () => callLogFields(contexts),
         formatters: {
           level: (label) => ({ level: label }),
@@ -83,11 +82,6 @@ export class PinoLog extends LogSink {
 
   override flush(timeoutMs: number): Promise<void> {
     return this.flushPino(this.pino, timeoutMs);
-  }
-
-  /** The fields as a line of ours would carry them, redacted: for a logger that knows neither service nor call. */
-  complete(fields: LogFields): LogFields {
-    return this.#redaction.fields({ ...this.#base, ...callLogFields(this.#contexts), ...fields });
   }
 
   /** Flushes any pino logger: {@link flush} for one that the host configured. */
@@ -171,12 +165,12 @@ export type LoggingMode = 'own' | 'existing' | false;
  * There is no middleware: the call context comes from the request hook.
  *
  * When the host imports nestjs-pino's `LoggerModule` itself, its parameters win and all of this logs through its logger.
- * @param imports modules that export `PinoLog`, `ServiceInfo` and `CallContexts`, unless those are global.
+ * @param imports modules that export `PinoLog`, unless it is global.
  */
 export function meshLoggerModule(imports: Imports = [], mode: LoggingMode = 'own'): DynamicModule {
   if (mode === false) return sinkModule(imports, { provide: LogSink, useClass: SilentSink });
   if (mode === 'existing')
-    return sinkModule(imports, { provide: LogSink, inject: [ServiceInfo, CallContexts], useFactory: existingSink });
+    return sinkModule(imports, { provide: LogSink, inject: [PinoLog], useFactory: existingSink });
   const module = LoggerModule.forRootAsync({
     imports: [HostLoggerModule, ...imports],
     inject: [HOST_PARAMS, PinoLog],
@@ -232,7 +226,8 @@ class HostPinoSink extends LogSink {
   }
 
   override write(level: LogLevel, fields: LogFields, message: string): void {
-    this.#host[level](this.#log.complete(fields), message);
+    const { hostLines } = this.#log;
+    this.#host[level](hostLines.fields(fields), hostLines.text(message));
   }
 
   override flush(timeoutMs: number): Promise<void> {
@@ -245,8 +240,8 @@ class SilentSink extends LogSink {
   override async flush(): Promise<void> {}
 }
 
-function existingSink(service: ServiceInfo, contexts: CallContexts): LogSink {
-  return new NestLogSink(service, contexts);
+function existingSink({ hostLines }: PinoLog): LogSink {
+  return new NestLogSink(hostLines);
 }
 
 function sinkModule(imports: Imports, sink: Provider): DynamicModule {
