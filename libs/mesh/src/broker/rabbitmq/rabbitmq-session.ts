@@ -1,6 +1,7 @@
 import type { AsyncMessage, Channel, Connection, Envelope, MethodParams, Cmd, ReturnedMessage } from 'rabbitmq-client';
 import { PublishUnconfirmedError } from '../broker.errors.js';
 import { idOf } from './rabbitmq.message.js';
+import { WriteBatch } from './write-batch.js';
 
 type QueueDeclaration = MethodParams[Cmd.QueueDeclare] & { readonly queue: string };
 
@@ -23,6 +24,7 @@ export class RabbitMqSession {
   readonly #connection: Connection;
   readonly #asking: Channel;
   readonly #confirming: Channel;
+  readonly #batch: WriteBatch;
   readonly #returned = new Set<string>();
   readonly #declared = new Map<string, Promise<unknown>>();
   #reason = 'the connection was closed';
@@ -31,6 +33,7 @@ export class RabbitMqSession {
     this.#connection = connection;
     this.#asking = asking;
     this.#confirming = confirming;
+    this.#batch = new WriteBatch(connection);
   }
 
   static async open(connection: Connection, parts: SessionParts): Promise<RabbitMqSession> {
@@ -58,16 +61,19 @@ export class RabbitMqSession {
     envelope.routingKey = queue;
     envelope.replyTo = REPLIES;
     envelope.mandatory = true;
+    this.#batch.begin();
     return this.#asking.basicPublish(envelope, body);
   }
 
   reply(to: string, envelope: Envelope, body: Buffer): Promise<void> {
     envelope.routingKey = to;
+    this.#batch.begin();
     return this.#asking.basicPublish(envelope, body);
   }
 
   /** Resolves when the server has it. */
   async publish(envelope: Envelope, body: Buffer): Promise<void> {
+    this.#batch.begin();
     await this.#confirming.basicPublish(envelope, body);
   }
 
@@ -76,6 +82,7 @@ export class RabbitMqSession {
    * @throws {PublishUnconfirmedError} when there is no such queue: the server would confirm and forget it.
    */
   async store(envelope: Envelope, body: Buffer, topic: string): Promise<void> {
+    this.#batch.begin();
     await this.#confirming.basicPublish({ ...envelope, durable: true, mandatory: true }, body);
     // What comes back comes before the confirmation, but the client tells it a turn later.
     await new Promise((resolve) => setImmediate(resolve));
