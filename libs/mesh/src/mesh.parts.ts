@@ -132,8 +132,8 @@ export function meshProviders({ components = {} }: MeshExtras): Provider[] {
       },
     ),
     terminusFormatterProvider,
-    provide(EventLog, [Config, MeshEvents, LogSink, Clock], (config, events, sink, clock) => {
-      return new EventLog(events, sink, clock, config.section('logging'));
+    provide(EventLog, [Config, MeshEvents, LogSink, Clock, CallContexts], (config, events, sink, clock, contexts) => {
+      return new EventLog(events, { sink, clock, contexts, options: config.section('logging') });
     }),
     provide(Tracing, [CallContexts], async (contexts) => new Tracing(await findTracer(), contexts)),
     provide(MeshFetch, [CircuitBreakerManager, Clock, CallContexts, Tracing], (breakers, clock, contexts, { work }) => {

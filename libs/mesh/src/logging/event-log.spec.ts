@@ -1,16 +1,22 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it } from 'vitest';
+import { CallContexts } from '../core/call-context.js';
+import { SystemClock } from '../core/clock.js';
 import { fixedOptions } from '../core/live-options.js';
 import { type MeshEventMap, MeshEvents } from '../core/mesh.events.js';
+import { ServiceInfo } from '../core/service-info.js';
 import { VirtualClock } from '../testing/virtual-clock.js';
 import { EventLog } from './event-log.js';
 import { MemorySink } from './logging.fixture.js';
 import { loggingSchema } from './logging.options.js';
+import { PinoLog } from './pino.adapter.js';
 
 function setup(options: { repeatWindowMs?: number } = {}) {
   const events = new MeshEvents();
   const sink = new MemorySink();
   const clock = new VirtualClock();
-  const log = new EventLog(events, sink, clock, fixedOptions(loggingSchema.parse(options)));
+  const contexts = new CallContexts();
+  const log = new EventLog(events, { sink, clock, contexts, options: fixedOptions(loggingSchema.parse(options)) });
   const fail = (message = 'no', topic = 'orders') =>
     events.emit('broker.handler-failed', { topic, handler: 'Receipts.on', error: new TypeError(message) });
   return { events, sink, clock, log, fail, lines: sink.lines };
@@ -108,6 +114,47 @@ describe('EventLog', () => {
       'Policy "pay" gave up an attempt after 800 ms',
       'Policy "pay" answered with its fallback: no 0',
       'no.such',
+    ]);
+  });
+
+  // With the machine's clock: a virtual one runs its timers in the context of whoever advances it.
+  it('gives the line of repeats the ids of the last of them, not of the request whose event began the window', async () => {
+    const events = new MeshEvents();
+    const clock = new SystemClock();
+    const contexts = new CallContexts();
+    const ofTheHost = new AsyncLocalStorage<string>();
+    const options = fixedOptions(loggingSchema.parse({ repeatWindowMs: 20 }));
+    const lines: Record<string, unknown>[] = [];
+    const written = new Promise<void>((resolve) => {
+      const write = (line: string) => {
+        lines.push({ ...(JSON.parse(line) as object), host: ofTheHost.getStore() });
+        if (lines.length === 4) resolve();
+      };
+      const service = new ServiceInfo('shop', '1');
+      const sink = new PinoLog({ options, service, contexts, clock, destination: { write } });
+      new EventLog(events, { sink, clock, contexts, options });
+    });
+    const fail = (topic: string) =>
+      events.emit('broker.handler-failed', { topic, handler: 'Receipts.on', error: new Error('no') });
+    const failWithin = (correlationId: string, topic: string) =>
+      ofTheHost.run(correlationId, () => contexts.run({ correlationId }, () => fail(topic)));
+    failWithin('a', 'orders');
+    failWithin('b', 'orders');
+    failWithin('c', 'orders');
+    failWithin('d', 'refunds');
+    fail('refunds');
+    await written;
+    const shown = lines.map(({ topic, suppressed, correlationId, host }) => ({
+      topic,
+      suppressed,
+      correlationId,
+      host,
+    }));
+    expect(shown).toEqual([
+      { topic: 'orders', correlationId: 'a', host: 'a' },
+      { topic: 'refunds', correlationId: 'd', host: 'd' },
+      { topic: 'orders', suppressed: 2, correlationId: 'c' },
+      { topic: 'refunds', suppressed: 1 },
     ]);
   });
 

@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { CallContext, CallContexts } from '../core/call-context.js';
 import type { Clock, Timer } from '../core/clock.js';
 import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEventMap, MeshEventName, MeshEvents } from '../core/mesh.events.js';
@@ -6,8 +8,17 @@ import type { LogSink } from './log-sink.js';
 import { MAX_WATCHED_EVENTS } from './logging.constants.js';
 import type { LoggingOptions } from './logging.options.js';
 
+export interface EventLogDependencies {
+  readonly sink: LogSink;
+  readonly clock: Clock;
+  readonly contexts: CallContexts;
+  readonly options: LiveOptions<LoggingOptions>;
+}
+
 interface Watched {
   latest: EventLine;
+  /** Of what met the latest: the line is its, whoever's window ends. */
+  context: CallContext | undefined;
   suppressed: number;
   timer: Timer;
 }
@@ -19,13 +30,17 @@ interface Watched {
 export class EventLog {
   readonly #sink: LogSink;
   readonly #clock: Clock;
+  readonly #contexts: CallContexts;
   readonly #options: LiveOptions<LoggingOptions>;
+  /** A window outlives the request that began it, and must not keep its context, nor its logger in a host's storage. */
+  readonly #outside = AsyncLocalStorage.snapshot();
   readonly #watched = new Map<string, Watched>();
   readonly #unsubscribe: () => void;
 
-  constructor(events: MeshEvents, sink: LogSink, clock: Clock, options: LiveOptions<LoggingOptions>) {
+  constructor(events: MeshEvents, { sink, clock, contexts, options }: EventLogDependencies) {
     this.#sink = sink;
     this.#clock = clock;
+    this.#contexts = contexts;
     this.#options = options;
     this.#unsubscribe = events.onAny((name, event) => this.#onEvent(name, event));
   }
@@ -48,11 +63,12 @@ export class EventLog {
     const watched = this.#watched.get(key);
     if (watched) {
       watched.latest = line;
+      watched.context = this.#contexts.current();
       watched.suppressed++;
       return;
     }
     this.#write(line);
-    if (this.#watched.size < MAX_WATCHED_EVENTS) this.#watch(key, line, repeatWindowMs);
+    if (this.#watched.size < MAX_WATCHED_EVENTS) this.#outside(() => this.#watch(key, line, repeatWindowMs));
   }
 
   #watch(key: string, latest: EventLine, windowMs: number): void {
@@ -61,13 +77,16 @@ export class EventLog {
       // While it goes on repeating it stays watched: one line a window, however often it happens.
       if (suppressed > 0) this.#watch(key, watched.latest, windowMs);
     }, windowMs);
-    const watched: Watched = { latest, suppressed: 0, timer };
+    const watched: Watched = { latest, context: undefined, suppressed: 0, timer };
     this.#watched.set(key, watched);
   }
 
-  #close(key: string, { latest, suppressed }: Watched): number {
+  #close(key: string, { latest, context, suppressed }: Watched): number {
     this.#watched.delete(key);
-    if (suppressed > 0) this.#write(latest, suppressed);
+    if (suppressed === 0) return 0;
+    const write = (): void => this.#write(latest, suppressed);
+    if (context) this.#contexts.run(context, write);
+    else write();
     return suppressed;
   }
 
