@@ -125,15 +125,14 @@ describe('EventLog', () => {
     const ofTheHost = new AsyncLocalStorage<string>();
     const options = fixedOptions(loggingSchema.parse({ repeatWindowMs: 20 }));
     const lines: Record<string, unknown>[] = [];
-    const written = new Promise<void>((resolve) => {
-      const write = (line: string) => {
-        lines.push({ ...(JSON.parse(line) as object), host: ofTheHost.getStore() });
-        if (lines.length === 4) resolve();
-      };
-      const service = new ServiceInfo('shop', '1');
-      const sink = new PinoLog({ options, service, contexts, clock, destination: { write } });
-      new EventLog(events, { sink, clock, contexts, options });
-    });
+    const { promise: written, resolve } = Promise.withResolvers<void>();
+    const write = (line: string) => {
+      lines.push({ ...(JSON.parse(line) as object), host: ofTheHost.getStore() });
+      if (lines.length === 4) resolve();
+    };
+    const service = new ServiceInfo('shop', '1');
+    const sink = new PinoLog({ options, service, contexts, clock, destination: { write } });
+    const log = new EventLog(events, { sink, clock, contexts, options });
     const fail = (topic: string) =>
       events.emit('broker.handler-failed', { topic, handler: 'Receipts.on', error: new Error('no') });
     const failWithin = (correlationId: string, topic: string) =>
@@ -144,6 +143,7 @@ describe('EventLog', () => {
     failWithin('d', 'refunds');
     fail('refunds');
     await written;
+    log.stop();
     const shown = lines.map(({ topic, suppressed, correlationId, host }) => ({
       topic,
       suppressed,
