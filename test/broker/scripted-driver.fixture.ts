@@ -6,6 +6,7 @@ import type { Policy } from '../../libs/mesh/src/core/policy.port.js';
 import { ServiceInfo } from '../../libs/mesh/src/core/service-info.js';
 import { VirtualClock } from '../../libs/mesh/src/testing/virtual-clock.js';
 import { brokerOptionsSchema, type RemoteBrokerOptions } from '../../libs/mesh/src/broker/broker.options.js';
+import type { DedupeStore } from '../../libs/mesh/src/broker/dedupe/dedupe.store.js';
 import { MemoryDedupeStore } from '../../libs/mesh/src/broker/dedupe/memory-dedupe.store.js';
 import { decodePayload, encodePayload } from '../../libs/mesh/src/broker/transport/payload.codec.js';
 import { TransportBroker } from '../../libs/mesh/src/broker/transport/transport.broker.js';
@@ -133,10 +134,15 @@ export async function transportFixture(
     capabilities,
     startsAway,
     policyFor,
+    dedupe,
+    service = new ServiceInfo('shop', 'shop-1'),
   }: {
     readonly startsAway?: string;
     readonly capabilities?: Partial<TransportCapabilities>;
     readonly policyFor?: (pattern: string) => Policy | undefined;
+    /** As a server would keep it, for several brokers. @default memory */
+    readonly dedupe?: (clock: VirtualClock) => DedupeStore;
+    readonly service?: ServiceInfo;
   } = {},
 ) {
   const driver = new ScriptedDriver(capabilities);
@@ -154,8 +160,8 @@ export async function transportFixture(
     metrics,
     contexts,
     ids: new CountingIds(),
-    service: new ServiceInfo('shop', 'shop-1'),
-    dedupe: new MemoryDedupeStore(clock, () => 100),
+    service,
+    dedupe: dedupe?.(clock) ?? new MemoryDedupeStore(clock, () => 100),
     ...(policyFor && { policyFor }),
   });
   await broker.start({ signal: new AbortController().signal });

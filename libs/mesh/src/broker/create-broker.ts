@@ -44,11 +44,8 @@ export function reachesEveryInstance(options: BrokerOptions): boolean {
   return options.transport !== 'nest' || !['tcp', 'rmq', 'grpc'].includes(options.via);
 }
 
-function dedupeStore(
-  options: LiveOptions<BrokerOptions>,
-  { clock, events, service }: BrokerCollaborators,
-): DedupeStore {
+function dedupeStore(options: LiveOptions<BrokerOptions>, { clock, events }: BrokerCollaborators): DedupeStore {
   const { redisUrl } = options.current.dedupe;
   if (redisUrl === undefined) return new MemoryDedupeStore(clock, () => options.current.dedupe.maxEntries);
-  return new RedisDedupeStore(redisUrl, `mesh:dedupe:${service.name}:`, events);
+  return new RedisDedupeStore(redisUrl, 'mesh:dedupe:', events);
 }

@@ -6,6 +6,7 @@ import type {
   SubscribeOptions,
 } from '../core/broker.port.js';
 import type { CallContext } from '../core/call-context.js';
+import { MeshConfigError } from '../core/mesh.errors.js';
 import type { Counter } from '../core/metrics.port.js';
 import { OverloadedError } from './broker.errors.js';
 import { UNSERVED, type BrokerMetrics } from './broker.metrics.js';
@@ -109,8 +110,15 @@ export class EventBus {
     return { id, receivers: receivers.length };
   }
 
+  /** @throws {MeshConfigError} for a second one of a name: they would share dead letters, and on a server messages, unknowingly. */
   subscribe(topic: string, handler: MessageHandler<never>, options: SubscribeOptions): EventSubscription {
     const name = options.name ?? (handler.name || 'anonymous');
+    const namesake = this.#topics.get(topic)?.find(name);
+    if (namesake && (!options.group || namesake.group !== options.group))
+      throw new MeshConfigError(
+        `Two subscriptions to "${topic}" are named "${name}" and would be taken for one another; give one of them a name, or both a group.`,
+        { topic, name },
+      );
     const handling = { handler, options, metrics: this.#metrics.delivery(topic) };
     const subscription = new EventSubscription(topic, name, this.#host, handling);
     const known = this.#topics.get(topic) ?? new Topic();

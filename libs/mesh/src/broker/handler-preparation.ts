@@ -2,6 +2,7 @@ import type { MessageHandler, SubscribeOptions } from '../core/broker.port.js';
 import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEvents } from '../core/mesh.events.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
+import type { ServiceInfo } from '../core/service-info.js';
 import { PayloadError } from './broker.errors.js';
 import type { BrokerMetrics } from './broker.metrics.js';
 import type { SharedBrokerOptions } from './broker.options.js';
@@ -13,6 +14,7 @@ export interface HandlerParts {
   readonly events: MeshEvents;
   readonly metrics: BrokerMetrics;
   readonly options: LiveOptions<SharedBrokerOptions>;
+  readonly service: ServiceInfo;
   readonly store: DedupeStore;
 }
 
@@ -20,19 +22,30 @@ export interface HandlerParts {
 export function prepareHandler(
   topic: string,
   handler: MessageHandler<never>,
-  { name, group, schema, dedupe }: SubscribeOptions & { readonly name: string },
-  { events, metrics, options, store }: HandlerParts,
+  own: SubscribeOptions & { readonly name: string },
+  { events, metrics, options, service, store }: HandlerParts,
 ): MessageHandler<never> {
+  const { schema, dedupe } = own;
   const guarded = schema ? (checked(schema, `The message of "${topic}"`, handler) as MessageHandler<never>) : handler;
   if (!dedupe) return guarded;
   return deduplicated(guarded, {
     store,
     topic,
-    consumer: group || name,
+    consumer: consumerOf(own, service),
     events,
     duplicates: metrics.counter(topic, 'deliver', 'duplicate'),
     times: () => options.current.dedupe,
   });
+}
+
+/** Who shares a memory of handled messages: those who share the messages. */
+function consumerOf({ name, group }: { readonly name: string; readonly group?: string | false }, service: ServiceInfo) {
+  return group === false ? `${service.name}/${service.instance}.${name}` : groupOf(name, group, service);
+}
+
+/** The group of a subscription that shares its messages: its own name for it, or service and name, the same in every instance. */
+export function groupOf(name: string, group: string | undefined, service: ServiceInfo): string {
+  return group ?? `${service.name}.${name}`;
 }
 
 export function assertTopic(topic: string): void {

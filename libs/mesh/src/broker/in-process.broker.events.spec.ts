@@ -10,8 +10,8 @@ describe('publish', () => {
   it('reaches every subscriber of the topic, and no other', async () => {
     const { broker, clock } = brokerFixture();
     const seen: string[] = [];
-    await broker.subscribe('placed', () => seen.push('a'));
-    await broker.subscribe('placed', () => seen.push('b'));
+    await broker.subscribe('placed', () => seen.push('a'), { name: 'a' });
+    await broker.subscribe('placed', () => seen.push('b'), { name: 'b' });
     await broker.subscribe('paid', () => seen.push('c'));
     await expect(broker.publish('placed', 1)).resolves.toEqual({ id: 'id-2', receivers: 2 });
     await clock.advance(0);
@@ -110,10 +110,20 @@ describe('a subscription', () => {
     const counts = { a: 0, b: 0, all: 0 };
     await broker.subscribe('n', () => (counts.a++, new Promise(() => undefined)), { group: 'workers' });
     await broker.subscribe('n', () => (counts.b++, new Promise(() => undefined)), { group: 'workers' });
-    await broker.subscribe('n', () => counts.all++);
+    await broker.subscribe('n', () => counts.all++, { name: 'all' });
     for (let i = 0; i < 10; i++) await broker.publish('n', i);
     await clock.advance(0);
     expect(counts).toEqual({ a: 5, b: 5, all: 10 });
+  });
+
+  it('is refused under a name that another has on its topic, until that one stops', async () => {
+    const { broker } = brokerFixture();
+    const first = await broker.subscribe('n', () => 1);
+    await expect(broker.subscribe('n', () => 2)).rejects.toMatchObject({ code: 'MESH_CONFIG_INVALID' });
+    await expect(broker.subscribe('n', () => 2, { group: false })).rejects.toMatchObject({ details: { topic: 'n' } });
+    await broker.subscribe('other', () => 2);
+    await first.stop();
+    await broker.subscribe('n', () => 2);
   });
 
   it('delivers nothing before the mesh consumes, and keeps what was published', async () => {

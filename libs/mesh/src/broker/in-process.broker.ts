@@ -47,7 +47,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
 
   constructor(options: LiveOptions<SharedBrokerOptions>, collaborators: BrokerCollaborators) {
     super();
-    const { clock, ids, events, contexts } = collaborators;
+    const { clock, ids, events, contexts, service } = collaborators;
     this.#clock = clock;
     this.#meshEvents = events;
     const metrics = new BrokerMetrics(collaborators.metrics);
@@ -75,6 +75,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
       events,
       metrics,
       options,
+      service,
       store: collaborators.dedupe ?? new MemoryDedupeStore(clock, () => options.current.dedupe.maxEntries),
     };
     metrics.observeLoad({

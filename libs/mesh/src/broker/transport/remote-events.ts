@@ -6,7 +6,6 @@ import type {
   Subscription,
 } from '../../core/broker.port.js';
 import type { LiveOptions } from '../../core/live-options.js';
-import { MeshConfigError } from '../../core/mesh.errors.js';
 import type { Counter } from '../../core/metrics.port.js';
 import type { BrokerCollaborators } from '../broker-collaborators.js';
 import { PublishUnconfirmedError } from '../broker.errors.js';
@@ -14,7 +13,7 @@ import type { BrokerMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
 import type { DedupeStore } from '../dedupe/dedupe.store.js';
 import { EventBus } from '../event-bus.js';
-import { prepareHandler } from '../handler-preparation.js';
+import { groupOf, prepareHandler } from '../handler-preparation.js';
 import { conforming } from '../payload-schema.js';
 import { assertPublishes } from './capabilities.js';
 import { eventIntake } from './event-intake.js';
@@ -42,7 +41,6 @@ export class RemoteEvents {
   readonly slots = new Set<IntakeSlot>();
   readonly #options: LiveOptions<RemoteBrokerOptions>;
   readonly #parts: RemoteEventsParts;
-  readonly #ownGroups = new Set<string>();
   readonly #published = new Map<string, Counter>();
 
   constructor(options: LiveOptions<RemoteBrokerOptions>, parts: RemoteEventsParts) {
@@ -72,17 +70,16 @@ export class RemoteEvents {
   }
 
   async subscribe(topic: string, handler: MessageHandler<never>, options: SubscribeOptions): Promise<Subscription> {
-    const { events, metrics, driver, dedupe: store, isConnected } = this.#parts;
+    const { events, metrics, driver, service, dedupe: store, isConnected } = this.#parts;
     const name = options.name ?? (handler.name || 'anonymous');
-    const group = options.group ?? this.#claimOwnGroup(topic, name);
-    const own = { ...options, name, group };
-    const prepared = prepareHandler(topic, handler, own, { events, metrics, options: this.#options, store });
+    const own = { ...options, name };
+    const prepared = prepareHandler(topic, handler, own, { events, metrics, options: this.#options, service, store });
     const subscription = this.bus.subscribe(topic, prepared, own);
     const dropped = metrics.counter(topic, 'deliver', 'dropped');
     const take = eventIntake(subscription, { transport: driver.name, events, dropped });
     const spec = {
       topic,
-      group,
+      group: options.group === false ? (false as const) : groupOf(name, options.group, service),
       durable: options.guarantee === 'atLeastOnce',
       replay: options.replay ?? false,
       concurrency: options.concurrency ?? this.#options.current.subscribe.concurrency,
@@ -91,7 +88,6 @@ export class RemoteEvents {
     this.slots.add(slot);
     const stop = async (): Promise<void> => {
       this.slots.delete(slot);
-      this.#ownGroups.delete(groupKey(topic, group));
       await slot.stop();
       await subscription.stop();
     };
@@ -114,19 +110,6 @@ export class RemoteEvents {
     return sent;
   }
 
-  /** Service and name: the same in every instance, so that they share. Twice in one process they would share unknowingly. */
-  #claimOwnGroup(topic: string, name: string): string {
-    const group = `${this.#parts.service.name}.${name}`;
-    const key = groupKey(topic, group);
-    if (this.#ownGroups.has(key))
-      throw new MeshConfigError(
-        `Two subscriptions to "${topic}" are named "${name}" and would share its messages; give one of them a name, or both a group.`,
-        { topic, name },
-      );
-    this.#ownGroups.add(key);
-    return group;
-  }
-
   async #counted(topic: string, published: Promise<void>): Promise<void> {
     const { metrics } = this.#parts;
     try {
@@ -139,8 +122,4 @@ export class RemoteEvents {
     if (!counter) this.#published.set(topic, (counter = metrics.counter(topic, 'publish', 'ok')));
     counter.inc();
   }
-}
-
-function groupKey(topic: string, group: string | false): string {
-  return `${topic}\n${String(group)}`;
 }
