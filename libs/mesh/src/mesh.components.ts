@@ -27,8 +27,8 @@ export class BuiltInComponents {
     for (const component of [
       asComponent('metrics', [], this.#metricsSteps(metrics)),
       asComponent('resilience', ['metrics'], {
-        drain: ({ deadlineAt }) => breakers.drain({ deadlineAt }),
-        stop: () => breakers.dispose(),
+        drain: ({ signal }) => breakers.drain({ signal }),
+        stop: ({ deadlineAt }) => breakers.stop({ deadlineAt }),
       }),
       asComponent('broker', ['resilience'], new BrokerComponent(broker)),
       asComponent('cache', ['broker'], currentSteps(cache)),

@@ -19,7 +19,8 @@ export interface LifecycleDependencies {
 }
 
 /**
- * Starts the components in the order of their dependencies, each as soon as its own are up, and stops them in reverse.
+ * Starts the components in the order of their dependencies, each as soon as its own are up, and stops them in reverse:
+ * all of the application's before any of the mesh's.
  * A required component that fails takes the start back; an optional one is retried in the background.
  */
 export class LifecycleManager {
@@ -68,11 +69,11 @@ export class LifecycleManager {
   }
 
   /**
-   * Lets every component finish its work, each after those that depend on it: their work may still call it. Resolves with
-   * the names of those that did not finish in time.
+   * Lets every component of one wave finish its work, each after those that depend on it: their work may still call it.
+   * Resolves with the names of those that did not finish in time.
    */
-  drain(budget: Budget, signal: AbortSignal): Promise<readonly string[]> {
-    return this.#inReverse((component) => component.drain(budget, signal));
+  drain(wave: StartWave, budget: Budget, signal: AbortSignal): Promise<readonly string[]> {
+    return this.#inReverse(wave, (component) => component.drain(budget, signal));
   }
 
   /** Stops every component after those that depend on it. Resolves with the names of those that failed to. */
@@ -216,15 +217,21 @@ export class LifecycleManager {
   async #stopAll(budget: Budget, reason: StopContext['reason']): Promise<readonly string[]> {
     if (!this.#lifetime.signal.aborted) this.#lifetime.abort(new Error('The application stops.'));
     await Promise.all(this.#retries);
-    return this.#inReverse((component) => component.stop(budget, reason));
+    const step = (component: ManagedComponent): Promise<boolean> => component.stop(budget, reason);
+    const application = await this.#inReverse('application', step);
+    return [...application, ...(await this.#inReverse('mesh', step))];
   }
 
-  /** Runs a step of every component after that of its dependents. Resolves with the names of those in which it failed. */
-  async #inReverse(step: (component: ManagedComponent) => Promise<boolean>): Promise<readonly string[]> {
+  /** Runs a step of every component of a wave after that of its dependents. Resolves with the names of those in which it failed. */
+  async #inReverse(
+    wave: StartWave,
+    step: (component: ManagedComponent) => Promise<boolean>,
+  ): Promise<readonly string[]> {
     const graph = this.#graph;
     if (!graph) return [];
     const outcomes = new Map<string, Promise<boolean>>();
     for (const name of graph.order.toReversed()) {
+      if (this.#find(name).wave !== wave) continue;
       const dependents = graph.dependentsOf(name).map((dependent) => outcomes.get(dependent));
       outcomes.set(
         name,
@@ -232,7 +239,7 @@ export class LifecycleManager {
       );
     }
     const failed: string[] = [];
-    for (const { name } of this.#components) if (!(await outcomes.get(name))) failed.push(name);
+    for (const { name } of this.#components) if ((await outcomes.get(name)) === false) failed.push(name);
     return failed;
   }
 

@@ -33,7 +33,7 @@ const shutdownSchema = z
     intakeMs: ms('How long requests on open connections are still taken while listening stops, in ms.', 100),
     drainMs: ms('How long the work in flight may take to finish, in ms: requests first, then components.', 10_000),
     hurriedDrainMs: ms(
-      'What is left of a drain after a second signal, in ms; and the least that components have for theirs.',
+      'What is left of a drain after a second signal, in ms; and the least that components, and then the mesh, have for theirs.',
       1_000,
     ),
     abortMs: ms('How long aborted work may take to give up before its connections are closed, in ms.', 1_000),
@@ -42,8 +42,9 @@ const shutdownSchema = z
   })
   .superRefine((shutdown, context) => {
     const { preStop, preStopMs, intakeMs, drainMs, hurriedDrainMs, abortMs, componentMs, flushMs, totalMs } = shutdown;
-    // Components have at least `hurriedDrainMs` for their drain, even when the work from outside took all of `drainMs`.
-    const drains = drainMs + hurriedDrainMs;
+    // The application's components and the mesh's parts each have at least `hurriedDrainMs`, even when what drains before
+    // them took all of `drainMs`.
+    const drains = drainMs + 2 * hurriedDrainMs;
     const phases = (preStop === 'never' ? 0 : preStopMs) + intakeMs + drains + abortMs + componentMs + flushMs;
     if (phases <= totalMs) return;
     context.addIssue({

@@ -119,6 +119,33 @@ describe('shutdown', () => {
     ]);
   });
 
+  it("drains and stops the application's components before the mesh's parts, which any of them may call", async () => {
+    const bench = await ready();
+    bench.lifecycle.register(bench.component('broker', { drain: 50, stop: 10 }), 'mesh');
+    bench.lifecycle.register(bench.component('consumer', { drain: 100, stop: 20 }));
+    await boot(bench);
+    void bench.lifecycle.shutdown({ reason: 'deploy' });
+    await bench.clock.advance(60_000);
+    expect(bench.journal.filter((line) => /(drain|stop) (consumer|broker)/.test(line))).toEqual([
+      '0 drain consumer',
+      '100 drain broker',
+      '150 stop consumer',
+      '170 stop broker',
+    ]);
+  });
+
+  it("leaves time to drain the mesh's parts when a component of the application hangs in its own", async () => {
+    const bench = await ready();
+    bench.lifecycle.register(bench.component('broker', { drain: 50 }), 'mesh');
+    bench.lifecycle.register(bench.component('consumer', { drain: 'hang-deaf' }));
+    await boot(bench);
+    void bench.lifecycle.shutdown({ reason: 'deploy' });
+    await bench.clock.advance(60_000);
+    expect(bench.journal).toContain('10000 drain broker');
+    expect(bench.journal).toContain('10050 drained broker');
+    expect(bench.journal).toContain('10050 drain: 10050 ms, 0 -> 0, consumer');
+  });
+
   it('aborts what is still running when the drain is over, and says whose it was', async () => {
     const bench = await ready();
     bench.lifecycle.addDrainable(new Traffic(bench, [Infinity]));
@@ -255,7 +282,7 @@ describe('lifecycleSchema', () => {
   it('refuses phases that do not fit the total, with the sum', () => {
     const parsed = lifecycleSchema.safeParse({ shutdown: { drainMs: 20_000 } });
     expect(parsed.error?.issues).toMatchObject([
-      { path: ['shutdown', 'totalMs'], message: expect.stringContaining('32600 ms') as string },
+      { path: ['shutdown', 'totalMs'], message: expect.stringContaining('33600 ms') as string },
     ]);
     expect(lifecycleSchema.safeParse({ shutdown: { drainMs: 15_000, preStop: 'never' } }).success).toBe(true);
   });

@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../core/clock.js';
 import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEventMap, MeshEvents, ShutdownPhase } from '../core/mesh.events.js';
 import { Budget } from './budget.js';
+import type { StartWave } from './component-graph.js';
 import type { Drainable } from './drainable.js';
 import type { LifecycleManager } from './lifecycle.manager.js';
 import type { LifecycleOptions } from './lifecycle.options.js';
@@ -128,7 +129,10 @@ export class ShutdownSequence {
     return this.#drainables.filter((_, index) => outcomes[index]!.status === 'rejected').map(({ name }) => name);
   }
 
-  /** Work from outside first: while it runs it may still call what the components serve. Then the components' own work. */
+  /**
+   * Work from outside first: while it runs it may still call what the components serve. Then the components' own work,
+   * that of the application's before that of the mesh's parts, which any of them may call.
+   */
   async #drainAll(budget: Budget): Promise<readonly string[]> {
     const { drainMs, hurriedDrainMs } = this.#options;
     const drainBudget = new Budget(this.#deps.clock, budget.clip(drainMs));
@@ -136,11 +140,12 @@ export class ShutdownSequence {
       const outcomes = await this.#allDrained(signal);
       return this.#drainables.filter((_, index) => outcomes[index]!.status === 'rejected').map(({ name }) => name);
     });
-    const restMs = budget.clip(Math.max(drainBudget.remainingMs, hurriedDrainMs));
-    const inside = await this.#limited(restMs, (signal) =>
-      this.#deps.manager.drain(new Budget(this.#deps.clock, restMs), signal),
-    );
-    return [...outside, ...inside];
+    const inside = async (wave: StartWave): Promise<readonly string[]> => {
+      const restMs = budget.clip(Math.max(drainBudget.remainingMs, hurriedDrainMs));
+      const waveBudget = new Budget(this.#deps.clock, restMs);
+      return this.#limited(restMs, (signal) => this.#deps.manager.drain(wave, waveBudget, signal));
+    };
+    return [...outside, ...(await inside('application')), ...(await inside('mesh'))];
   }
 
   async #abortRest(budget: Budget): Promise<readonly string[]> {

@@ -387,12 +387,39 @@ describe('a call through a policy', () => {
   });
 
   describe('the end of the application', () => {
+    it('waits for the calls that are under way, retries included, and goes on taking new ones', async () => {
+      const policy = policyWith({ retry: { maxRetries: 1, delayMs: 100, maxDelayMs: 100, jitter: 'none' } });
+      const underWay = policy.execute(flaky(1), { idempotent: true });
+      let isDrained = false;
+      const drained = fixture.manager.drain({ signal: new AbortController().signal }).then(() => (isDrained = true));
+      await expect(policy.execute(async () => 'new')).resolves.toBe('new');
+      await fixture.clock.advance(10);
+      expect(isDrained).toBe(false);
+      await fixture.clock.advance(200);
+      await expect(underWay).resolves.toBe(2);
+      await drained;
+      await expect(policy.execute(async () => 'of a hook')).resolves.toBe('of a hook');
+    });
+
+    it('aborts what is under way when the time to drain is over, and still takes new calls', async () => {
+      const policy = policyWith();
+      const running = expect(policy.execute(() => never())).rejects.toMatchObject({ code: 'MESH_DRAINING' });
+      const time = new AbortController();
+      const drained = fixture.manager.drain({ signal: time.signal });
+      time.abort();
+      await drained;
+      await running;
+      await expect(policy.execute(async () => 'of a hook')).resolves.toBe('of a hook');
+      fixture.manager.dispose();
+      expect(fixture.clock.pendingTimers).toBe(0);
+    });
+
     it('refuses new calls, ends waits, lets running calls finish', async () => {
       const policy = policyWith({ bulkhead: { maxConcurrent: 1, maxQueued: 1 } });
       const gate = deferred<string>();
       const running = policy.execute(() => gate.promise);
       const waiting = expect(policy.execute(async () => 1)).rejects.toMatchObject({ code: 'MESH_DRAINING' });
-      const drained = fixture.manager.drain({ deadlineAt: fixture.clock.now() + 1_000 });
+      const drained = fixture.manager.stop({ deadlineAt: fixture.clock.now() + 1_000 });
       await waiting;
       await expect(policy.execute(async () => 1)).rejects.toMatchObject({ code: 'MESH_DRAINING' });
       gate.resolve('done');
@@ -407,7 +434,7 @@ describe('a call through a policy', () => {
       const running = expect(policy.execute((attempt) => ((signal = attempt.signal), never()))).rejects.toMatchObject({
         code: 'MESH_DRAINING',
       });
-      const drained = fixture.manager.drain({ deadlineAt: fixture.clock.now() + 1_000 });
+      const drained = fixture.manager.stop({ deadlineAt: fixture.clock.now() + 1_000 });
       await fixture.clock.advance(1_000);
       await running;
       await drained;

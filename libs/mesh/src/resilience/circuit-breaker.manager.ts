@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DrainingError, MeshConfigError } from '../core/mesh.errors.js';
 import type { CacheClient } from '../core/cache.port.js';
 import type { HealthSourceEntry } from '../core/health.port.js';
@@ -223,8 +224,24 @@ export class CircuitBreakerManager extends PolicyRunner {
     return this.#engine.queue.size;
   }
 
+  /**
+   * Waits until no call is under way; when the signal aborts, what is left is aborted. New calls are still taken: the
+   * application's shutdown hooks come next, and need what they call.
+   */
+  async drain({ signal }: { readonly signal: AbortSignal }): Promise<void> {
+    const { queue } = this.#engine;
+    this.#sharing?.stop();
+    let onAbort!: () => void;
+    const timeUp = new Promise<void>((resolve) => (onAbort = resolve));
+    signal.addEventListener('abort', onAbort, { once: true });
+    // Between two attempts of a call nothing is in the queue: one that goes on is there again a turn later.
+    for (; queue.size > 0 && !signal.aborted; await nextTurn()) await Promise.race([queue.empty(), timeUp]);
+    signal.removeEventListener('abort', onAbort);
+    queue.abandonAll(new DrainingError('A running call'));
+  }
+
   /** Starts nothing new, ends waits, and gives running calls until `deadlineAt` (epoch ms); then aborts them. */
-  async drain({ deadlineAt }: { readonly deadlineAt: number }): Promise<void> {
+  async stop({ deadlineAt }: { readonly deadlineAt: number }): Promise<void> {
     const { queue, clock } = this.#engine;
     this.#engine.draining = true;
     this.#sharing?.stop();
