@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type LiveMetrics, liveMetrics } from './live-metrics.js';
 import { withMetricsTable } from './metrics-page.js';
@@ -36,8 +36,17 @@ describe('the metrics of an application', () => {
     else expect(page, 'the table is old: UPDATE_DOCS=1 npx vitest run test/ops').toBe(generated);
   });
 
+  it('are all that the source names', () => {
+    const files = globSync('libs/mesh/src/**/*.ts', { exclude: ['**/*.spec.ts', '**/*.fixture.ts'] });
+    const source = files.map((file) => readFileSync(file, 'utf8')).join('\n');
+    const named = [...new Set([...source.matchAll(/'(mesh_\w+)'/g)].map(([, name]) => name!))];
+    expect(named.length).toBeGreaterThan(40);
+    const defined = new Set(live.defined.map(({ name }) => name));
+    expect(named.filter((name) => !defined.has(name))).toEqual([]);
+  });
+
   it.skipIf(!canRun)(`satisfy promtool check metrics, without a remark${unlessInstalled}`, () => {
-    expect(promtool(['check', 'metrics'], live.text)).toEqual({ status: 0, said: '' });
+    for (const page of live.pages) expect(promtool(['check', 'metrics'], page)).toEqual({ status: 0, said: '' });
   });
 });
 
@@ -52,6 +61,13 @@ describe('the rules', () => {
     const { status, said } = promtool(['test', 'rules', 'ops/prometheus-rules.test.yml']);
     expect(said).toContain('SUCCESS');
     expect(status).toBe(0);
+  });
+
+  it('have a case for each alert that fires', () => {
+    const rules = readFileSync('ops/prometheus-rules.yml', 'utf8');
+    const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, alert]) => alert!);
+    const cases = readFileSync('ops/prometheus-rules.test.yml', 'utf8');
+    expect(alerts.filter((alert) => !new RegExp(`alertname: ${alert}\\s+exp_alerts:`).test(cases))).toEqual([]);
   });
 
   it('name only metrics that exist', () => {

@@ -211,13 +211,13 @@ describe('HealthAggregator', () => {
       expect(history!.transitions.at(-1)).toMatchObject({ from: 'up', to: 'down', cause: 'Error: gone' });
     });
 
-    it('exports what each group makes of a contributor, and forgets it with the contributor', async () => {
+    it('exports that an optional contributor is down, beside what its group makes of it, until it is removed', async () => {
       const mail = contributor('mail', { groups: { ready: 'optional', deep: 'required' } });
       mail.answer = fails();
       const remove = health.register(mail.contributor);
       await fixture.run();
       const { body } = await fixture.metrics.expose();
-      expect(body).toMatch(/mesh_component_health\{.*component="mail",group="ready".*\} 0\.5/);
+      expect(body).toMatch(/mesh_component_health\{.*component="mail",group="ready".*\} 0\n/);
       expect(body).toMatch(/mesh_component_health\{.*component="mail",group="deep".*\} 0\n/);
       expect(body).toMatch(/mesh_health_status\{group="ready"\} 0\.5/);
       expect(body).toMatch(/mesh_health_check_duration_seconds_count\{component="mail"\} [12]/);

@@ -15,7 +15,7 @@ export class HealthMetrics {
   constructor(metrics: MetricsClient) {
     this.#components = metrics.gauge({
       name: 'mesh_component_health',
-      help: 'Health of a contributor as a group counts it: 1 up, 0.5 degraded, 0 down.',
+      help: 'State of a contributor, also of an optional one, by group that it counts in: 1 up, 0.5 degraded, 0 down.',
       labels: ['component', 'group'],
     });
     this.#groups = metrics.gauge({
@@ -43,10 +43,10 @@ export class HealthMetrics {
   component(component: string, state: HealthState, groups: HealthMembership): void {
     let shown = this.#shown.get(component);
     if (!shown) this.#shown.set(component, (shown = new Map()));
-    for (const [group, criticality] of Object.entries(groups)) {
+    for (const group of Object.keys(groups)) {
       let gauge = shown.get(group);
       if (!gauge) shown.set(group, (gauge = this.#components.with({ component, group })));
-      gauge.set(VALUE[statusIn({ name: component, state }, criticality)]);
+      gauge.set(VALUE[statusIn({ name: component, state }, 'required')]);
     }
     // A gauge can't be taken back: one that no longer means anything reads NaN, which no alert compares true with.
     for (const [group, gauge] of shown) if (groups[group] === undefined) gauge.set(Number.NaN);
