@@ -21,7 +21,7 @@ export class Fleet {
 
   /** Resolves when all are ready for work. */
   async ready(): Promise<void> {
-    await Promise.all(this.#processes.map(([{ port }]) => answersAt(`http://127.0.0.1:${port}/health/ready`)));
+    await Promise.all(this.#processes.map(([{ port }]) => untilUp(`http://127.0.0.1:${port}/health/ready`)));
   }
 
   /** Rejects as soon as one of them ends that nobody stopped. */
@@ -64,11 +64,11 @@ function launch({ name, port }: Ship, environment: NodeJS.ProcessEnv): ChildProc
   });
 }
 
-async function answersAt(url: string): Promise<void> {
-  while (
-    !(await fetch(url)
-      .then((answer) => answer.ok)
-      .catch(() => false))
-  )
-    await sleep(ASK_EVERY_MS);
+async function untilUp(url: string): Promise<void> {
+  while (!(await isUp(url))) await sleep(ASK_EVERY_MS);
+}
+
+async function isUp(url: string): Promise<boolean> {
+  const answer = await fetch(url).catch(() => undefined);
+  return answer?.ok ?? false;
 }

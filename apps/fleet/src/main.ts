@@ -40,9 +40,10 @@ const lost = fleet.firstLoss().catch(async (error: Error) => {
   await fleet.stop();
 });
 await Promise.race([fleet.ready(), lost]);
-if (process.exitCode === undefined) process.stdout.write(thingsToTry(`http://localhost:${port}`) + killNats(port));
+if (process.exitCode === undefined)
+  process.stdout.write(thingsToTry(`http://localhost:${port}`) + fleetThingsToTry(port));
 
-function killNats(gatewayPort: number): string {
+function fleetThingsToTry(gatewayPort: number): string {
   return `\
 The gateway, inventory and payments are three processes over ${nats.url} and ${redis.url}.
 

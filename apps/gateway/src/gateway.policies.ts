@@ -1,7 +1,7 @@
-import type { MeshOptions } from 'nestjs-mesh';
+import type { PolicyOptions } from 'nestjs-mesh';
 
 /** How the gateway protects itself from payments. The numbers are small so that a person can watch the circuit open. */
-export const gatewayPolicies: NonNullable<NonNullable<MeshOptions['resilience']>['policies']> = {
+export const gatewayPolicies: Record<string, PolicyOptions> = {
   'payments.charge': {
     timeoutMs: 800,
     retry: { maxRetries: 1 },

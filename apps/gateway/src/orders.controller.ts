@@ -35,9 +35,9 @@ export class OrdersController {
    */
   @Post()
   async place(
+    @Res({ passthrough: true }) response: StatusSetter,
     @Body({ schema: newOrderSchema }) body: NewOrder,
     @Headers('idempotency-key') id: string = randomUUID(),
-    @Res({ passthrough: true }) response: StatusSetter,
   ): Promise<Order> {
     const order = await this.orders.place(id, body);
     if (order.status === 'cancelled')

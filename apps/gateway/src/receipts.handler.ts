@@ -9,20 +9,14 @@ const ONCE: SubscribeOptions = { guarantee: 'atLeastOnce', dedupe: true };
 @Injectable()
 export class ReceiptsHandler {
   readonly #logger = new Logger(ReceiptsHandler.name);
-  readonly #written = new Set<string>();
 
   @Subscribe(orders.placed, ONCE)
   onPlaced({ orderId, amountCents }: OrderPlaced): void {
-    this.#written.add(orderId);
     this.#logger.log(`Receipt for order ${orderId}: ${(amountCents / 100).toFixed(2)} EUR`);
   }
 
   @Subscribe(orders.paid, ONCE)
   onPaid({ orderId, paymentId }: OrderPaid): void {
     this.#logger.log(`Order ${orderId} is paid: payment ${paymentId}`);
-  }
-
-  hasReceipt(orderId: string): boolean {
-    return this.#written.has(orderId);
   }
 }

@@ -2,8 +2,14 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { enableMeshShutdown, MeshModule } from 'nestjs-mesh';
 import { PaymentsModule } from './payments.module.js';
+import { paymentsPolicies } from './payments.policies.js';
 
-@Module({ imports: [MeshModule.forRoot({ service: { name: 'payments' } }), PaymentsModule] })
+@Module({
+  imports: [
+    MeshModule.forRoot({ service: { name: 'payments' }, resilience: { policies: paymentsPolicies } }),
+    PaymentsModule,
+  ],
+})
 class PaymentsApp {}
 
 const app = await NestFactory.create(PaymentsApp, { bufferLogs: true });

@@ -1,5 +1,6 @@
 import { BadGatewayException, Controller } from '@nestjs/common';
 import { MessagePattern, Payload } from '@nestjs/microservices';
+import { ServiceMesh } from 'nestjs-mesh';
 import {
   type Account,
   type Charge,
@@ -14,15 +15,18 @@ export class PaymentsController {
   /** A provider elsewhere takes the place of the stand-in. */
   readonly #providerUrl = process.env['PROVIDER_URL'];
 
-  constructor(private readonly provider: ProviderStub) {}
+  constructor(
+    private readonly mesh: ServiceMesh,
+    private readonly provider: ProviderStub,
+  ) {}
 
   @MessagePattern(payments.charge)
   async charge(@Payload() charge: Charge): Promise<Receipt> {
-    const response = await fetch(`${this.#providerUrl ?? this.provider.url}/charges`, {
+    const response = await this.mesh.fetch('payments.provider', `${this.#providerUrl ?? this.provider.url}/charges`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'idempotency-key': charge.orderId },
       body: JSON.stringify(charge),
-      signal: AbortSignal.timeout(2_000),
+      propagate: false,
     });
     if (!response.ok) throw new BadGatewayException(`The payment provider answered ${response.status}.`);
     return (await response.json()) as Receipt;

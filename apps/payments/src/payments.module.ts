@@ -2,5 +2,5 @@ import { Module } from '@nestjs/common';
 import { PaymentsController } from './payments.controller.js';
 import { ProviderStub } from './provider.stub.js';
 
-@Module({ controllers: [PaymentsController], providers: [ProviderStub], exports: [ProviderStub] })
+@Module({ controllers: [PaymentsController], providers: [ProviderStub] })
 export class PaymentsModule {}

@@ -34,11 +34,7 @@ export class ProviderStub {
     return behaviour;
   }
 
-  /** How many orders have been charged, each of them once. */
-  get charged(): number {
-    return this.#receipts.size;
-  }
-
+  /** Each order is charged once. */
   get account(): Account {
     const receipts = [...this.#receipts.values()];
     return {
