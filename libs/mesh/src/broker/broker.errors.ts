@@ -94,13 +94,16 @@ export class CapabilityMissingError extends MeshError {
   }
 }
 
-/** Another delivery of the same message is being handled; this one comes again later. */
+/** Another delivery of the same message is being handled; this one comes again when that one's claim must be over. */
 export class MessageBusyError extends MeshError {
-  constructor(topic: string, id: string) {
-    super(`The message ${id} of "${topic}" is being handled already; it is looked at again later.`, {
+  declare readonly retryAfterMs: number;
+
+  constructor(topic: string, id: string, leaseMs: number) {
+    super(`The message ${id} of "${topic}" is being handled already; it is looked at again in ${leaseMs} ms.`, {
       code: 'MESH_MESSAGE_BUSY',
       status: 409,
       retryable: true,
+      retryAfterMs: leaseMs,
       details: { topic, id },
     });
   }

@@ -17,6 +17,7 @@ export interface DeliveryMetrics {
   readonly duration: Histogram;
   readonly ok: Counter;
   readonly failed: Counter;
+  readonly busy: Counter;
   readonly deadLettered: Counter;
 }
 
@@ -84,7 +85,13 @@ export class BrokerMetrics {
   delivery(topic: string): DeliveryMetrics {
     const count = (outcome: string): Counter => this.counter(topic, 'deliver', outcome);
     const duration = this.processing(topic, 'deliver');
-    return { duration, ok: count('ok'), failed: count('failed'), deadLettered: count('dead-lettered') };
+    return {
+      duration,
+      ok: count('ok'),
+      failed: count('failed'),
+      busy: count('busy'),
+      deadLettered: count('dead-lettered'),
+    };
   }
 
   observeLoad(load: BrokerLoad): void {

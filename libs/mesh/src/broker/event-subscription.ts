@@ -5,6 +5,7 @@ import type { Clock, Timer } from '../core/clock.js';
 import type { Ids } from '../core/ids.js';
 import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEvents } from '../core/mesh.events.js';
+import { MessageBusyError } from './broker.errors.js';
 import type { DeliveryMetrics } from './broker.metrics.js';
 import type { SharedBrokerOptions } from './broker.options.js';
 import { handlerResult } from './handler-result.js';
@@ -123,7 +124,6 @@ export class EventSubscription implements Subscription {
 
   /** Fails the delivery without its handler: the message itself is no good. */
   refuse(delivery: Delivery, error: unknown): void {
-    this.#metrics.failed.inc();
     void this.#onFailure(delivery, error);
   }
 
@@ -218,8 +218,8 @@ export class EventSubscription implements Subscription {
       if (settlement) await settlement.ack();
     } catch (error) {
       this.#observe(running);
-      this.#metrics.failed.inc();
-      const settling = this.#onFailure(delivery, error);
+      const isPutOff = error instanceof MessageBusyError && this.#hasLater(delivery);
+      const settling = isPutOff ? this.#putOff(delivery, error) : this.#onFailure(delivery, error);
       if (settling) await settling;
     }
     this.#running.delete(running);
@@ -239,12 +239,11 @@ export class EventSubscription implements Subscription {
   }
 
   #onFailure(delivery: Delivery, error: unknown): Promise<void> | void {
-    const { message, context, settlement } = delivery;
+    const { message } = delivery;
     const defaults = this.#host.options.current.subscribe;
     const { maxDeliver = defaults.maxDeliver, backoffMs = defaults.backoffMs } = this.#own;
-    // What lives in memory has no later when the process ends; what the transport keeps has.
-    const ending = !settlement && (this.#host.isDraining() || this.#stopped !== undefined);
-    const last = message.attempt >= maxDeliver || isPermanent(error) || ending;
+    this.#metrics.failed.inc();
+    const last = message.attempt >= maxDeliver || isPermanent(error) || !this.#hasLater(delivery);
     const retryInMs = last ? undefined : redeliveryDelayMs(backoffMs, message.attempt, this.#host.ids.random());
     this.#host.events.emit('broker.handler-failed', {
       topic: this.topic,
@@ -255,8 +254,23 @@ export class EventSubscription implements Subscription {
       ...(retryInMs !== undefined && { retryInMs }),
     });
     if (retryInMs === undefined) return this.#deadLetter(delivery, message.attempt, error);
+    return this.#again(delivery, message.attempt + 1, retryInMs);
+  }
+
+  /** Nobody has failed: whoever handles the message now either finishes it or lets it go. */
+  #putOff(delivery: Delivery, busy: MessageBusyError): Promise<void> | void {
+    this.#metrics.busy.inc();
+    return this.#again(delivery, delivery.message.attempt, busy.retryAfterMs);
+  }
+
+  /** What lives in memory has no later when the process ends; what the transport keeps has. */
+  #hasLater({ settlement }: Delivery): boolean {
+    return settlement !== undefined || !(this.#host.isDraining() || this.#stopped);
+  }
+
+  #again({ message, context, settlement }: Delivery, attempt: number, retryInMs: number): Promise<void> | void {
     if (settlement) return settlement.retry(retryInMs);
-    const again: Delivery = { message: message.asAttempt(message.attempt + 1), context };
+    const again: Delivery = { message: message.asAttempt(attempt), context };
     const timer = this.#host.clock.setTimer(() => {
       this.#waiting.delete(again);
       this.accept(again);

@@ -39,3 +39,41 @@ describe('a shared memory of handled messages', () => {
     expect(await handledBy([a1, a2], { group: false })).toEqual(['a1', 'a2']);
   });
 });
+
+describe('a message that another delivery is handling', () => {
+  const worker = { name: 'worker', guarantee: 'atLeastOnce', dedupe: true, maxDeliver: 1 } as const;
+
+  it('goes back to the server until the claim must be over, however often it was delivered', async () => {
+    const { broker, driver, told, metrics } = await transportFixture();
+    const gate = Promise.withResolvers<void>();
+    const [first, second]: [string[], string[]] = [[], []];
+    await broker.subscribe('n', () => gate.promise, worker);
+    driver.deliver('n', {}, first);
+    await settled();
+    driver.deliver('n', { attempt: 7 }, second);
+    await settled();
+    expect(second).toEqual(['retry in 60000']);
+    expect(told.map(({ name }) => name)).not.toContain('broker.handler-failed');
+    expect(metrics.read('mesh_messages_total{topic="n",direction="deliver",outcome="busy"}')).toBe(1);
+    gate.resolve();
+    await settled();
+    expect(first).toEqual(['ack']);
+  });
+
+  it('waits in memory as the attempt that it is, and is handled when the other one failed', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    const attempts: number[] = [];
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { guarantee: _, ...plain } = worker;
+    await broker.subscribe('n', (_payload, { attempt }) => gates[attempts.push(attempt) - 1]!.promise, plain);
+    driver.deliver('n', {});
+    driver.deliver('n', {});
+    await settled();
+    gates[0]!.reject(new Error('no'));
+    await settled();
+    await clock.advance(60_000);
+    await settled();
+    expect(attempts).toEqual([1, 1]);
+    gates[1]!.resolve();
+  });
+});

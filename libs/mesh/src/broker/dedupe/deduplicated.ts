@@ -21,9 +21,9 @@ export interface Deduplication {
 export function deduplicated(handler: MessageHandler<never>, parts: Deduplication): MessageHandler<never> {
   const { store, topic, consumer, events, duplicates, times } = parts;
   const tell = (error: unknown): void => events.emit('broker.dedupe-unavailable', { topic, handler: consumer, error });
-  const claimOf = async (key: string): Promise<Claim> => {
+  const claimOf = async (key: string, leaseMs: number): Promise<Claim> => {
     try {
-      return await store.claim(key, times().leaseMs);
+      return await store.claim(key, leaseMs);
     } catch (error) {
       tell(error);
       return 'mine';
@@ -32,8 +32,9 @@ export function deduplicated(handler: MessageHandler<never>, parts: Deduplicatio
 
   return async (payload: never, message: Message<never>) => {
     const key = `${consumer}:${topic}:${message.id}`;
-    const claim = await claimOf(key);
-    if (claim === 'busy') throw new MessageBusyError(topic, message.id);
+    const { leaseMs } = times();
+    const claim = await claimOf(key, leaseMs);
+    if (claim === 'busy') throw new MessageBusyError(topic, message.id, leaseMs);
     if (claim === 'done') return duplicates.inc();
     try {
       await handler(payload, message);
