@@ -24,6 +24,10 @@ export class BuiltInComponents {
   register({ metrics, broker, cache }: ReplaceableParts): void {
     const breakers = this.get(CircuitBreakerManager);
     const health = this.get(HealthAggregator);
+    const unfollow = [
+      this.#follow('broker.connection', 'broker', broker),
+      this.#follow('cache.second-tier', 'cache', cache),
+    ];
     for (const component of [
       asComponent('metrics', [], this.#metricsSteps(metrics)),
       asComponent('resilience', ['metrics'], {
@@ -33,10 +37,24 @@ export class BuiltInComponents {
       asComponent('broker', ['resilience'], new BrokerComponent(broker)),
       asComponent('cache', ['broker'], currentSteps(cache)),
       // Its checks begin later, see startHealth().
-      asComponent('health', ['cache'], { stop: () => health.stop() }),
+      asComponent('health', ['cache'], {
+        stop: () => {
+          for (const stop of unfollow) stop();
+          health.stop();
+        },
+      }),
       this.#configWiring(metrics),
     ])
       this.get(MeshLifecycle).register(component, 'mesh');
+  }
+
+  /** A connection that is lost or found shows at once, not with one of the next checks. */
+  #follow(event: 'broker.connection' | 'cache.second-tier', name: string, part: object): () => void {
+    const current: Reporting = part;
+    return this.get(MeshEvents).on(event, () => {
+      const reports = current.readHealth?.();
+      if (reports) this.get(HealthAggregator).update(name, worst(reports));
+    });
   }
 
   #configWiring(metrics: MetricsClient): ConfigWiring {
@@ -77,11 +95,16 @@ export class BuiltInComponents {
   }
 }
 
+/** A part that knows how it is without asking anybody. */
+interface Reporting {
+  readHealth?(): readonly HealthReport[];
+}
+
 type Steps = Required<Pick<MeshComponent, 'start' | 'drain' | 'stop' | 'check'>>;
 
 /** The steps of a part that may be another one by the time that they run. */
 function currentSteps(part: object): Steps {
-  const current: Partial<Steps> & { readHealth?(): readonly HealthReport[] } = part;
+  const current: Partial<Steps> & Reporting = part;
   return {
     start: (context) => current.start?.(context),
     drain: (context) => current.drain?.(context),
