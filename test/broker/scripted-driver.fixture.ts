@@ -1,4 +1,4 @@
-import type { DeadLetter } from '../../libs/mesh/src/core/broker.port.js';
+import type { DeadLetter, DeadLetters } from '../../libs/mesh/src/core/broker.port.js';
 import { CallContexts } from '../../libs/mesh/src/core/call-context.js';
 import { fixedOptions } from '../../libs/mesh/src/core/live-options.js';
 import { type MeshEventName, MeshEvents } from '../../libs/mesh/src/core/mesh.events.js';
@@ -7,6 +7,7 @@ import { ServiceInfo } from '../../libs/mesh/src/core/service-info.js';
 import { VirtualClock } from '../../libs/mesh/src/testing/virtual-clock.js';
 import { brokerOptionsSchema, type RemoteBrokerOptions } from '../../libs/mesh/src/broker/broker.options.js';
 import type { DedupeStore } from '../../libs/mesh/src/broker/dedupe/dedupe.store.js';
+import { DeadLetterQueue } from '../../libs/mesh/src/broker/dead-letters.js';
 import { MemoryDedupeStore } from '../../libs/mesh/src/broker/dedupe/memory-dedupe.store.js';
 import { decodePayload, encodePayload } from '../../libs/mesh/src/broker/transport/payload.codec.js';
 import { TransportBroker } from '../../libs/mesh/src/broker/transport/transport.broker.js';
@@ -41,6 +42,8 @@ export class ScriptedDriver implements TransportDriver {
   readonly requests: OutgoingMessage[] = [];
   readonly published: { readonly message: OutgoingMessage; readonly answer: PromiseWithResolvers<void> }[] = [];
   readonly forgotten: string[] = [];
+  /** What the server keeps, of whatever topic; redriven letters are gone. */
+  readonly storedLetters = new DeadLetterQueue(() => true);
   readonly serving = new Map<string, (request: IncomingRequest) => void>();
   readonly consuming = new Map<string, { spec: ConsumeSpec; onEvent: (event: IncomingEvent) => void }>();
   refuseIntakes: Error | undefined;
@@ -85,6 +88,10 @@ export class ScriptedDriver implements TransportDriver {
     await this.intakesWait;
     this.consuming.set(spec.topic, { spec, onEvent });
     return { stop: async () => void this.consuming.delete(spec.topic) };
+  }
+
+  deadLetters(): DeadLetters {
+    return this.storedLetters;
   }
 
   async stop(): Promise<void> {

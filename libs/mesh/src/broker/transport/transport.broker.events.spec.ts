@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Message } from '../../core/broker.port.js';
 import { watch } from '../../../../../test/broker/broker.fixture.js';
 import { transportFixture } from '../../../../../test/broker/scripted-driver.fixture.js';
 
@@ -183,6 +184,31 @@ describe('subscribing over a transport', () => {
     const names = told.map(({ name }) => name);
     expect(names).toContain('broker.transport-failed');
     expect(names).not.toContain('broker.dead-lettered');
+  });
+
+  it('has the dead letters of the server and of its own memory in one place', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    const got: string[] = [];
+    const fail = (_payload: unknown, { id }: Message): never => {
+      got.push(id);
+      throw new Error('no');
+    };
+    await broker.subscribe('n', fail, { name: 'mails', maxDeliver: 1 });
+    driver.deliver('n', { id: 'plain' });
+    await settled();
+    await clock.advance(1);
+    const message = { id: 'stored', topic: 'n', payload: 1, headers: {}, publishedAt: 0, attempt: 1 };
+    driver.storedLetters.add(
+      { message: stored, handler: 'ledger', attempts: 1, error: 'no', failedAt: clock.now() },
+      10,
+    );
+    const letters = broker.deadLetters('n');
+    expect((await letters.list()).map(({ message }) => message.id)).toEqual(['plain', 'stored']);
+    expect(await letters.redrive(['plain'])).toBe(1);
+    await settled();
+    expect(got).toEqual(['plain', 'plain']);
+    expect(await letters.discard()).toBe(2);
+    expect(await letters.list()).toEqual([]);
   });
 
   it('makes a message that is no JSON a dead letter at once', async () => {

@@ -33,6 +33,7 @@ import { atMost } from './at-most.js';
 import { assertCapabilities, assertInbound } from './capabilities.js';
 import { ConnectionState } from './connection-state.js';
 import { IntakeKeeper } from './intake-keeper.js';
+import { JoinedDeadLetters } from './joined-dead-letters.js';
 import { PendingRequests } from './pending-requests.js';
 import { RemoteEvents } from './remote-events.js';
 import { RequestServer } from './request-server.js';
@@ -193,9 +194,11 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     return waitForPatterns(patterns.map(patternKey), isServed, { ...options, clock: this.#parts.clock });
   }
 
-  /** Of what the server stores, its own dead letters; of plain events those in this process's memory. */
+  /** Those that the server stores, and of what it does not store those in this process's memory. */
   override deadLetters(topic: string): DeadLetters {
-    return this.#driver.deadLetters?.(topic) ?? this.#events.bus.deadLetters(topic);
+    const inMemory = this.#events.bus.deadLetters(topic);
+    const stored = this.#driver.deadLetters?.(topic);
+    return stored ? new JoinedDeadLetters(stored, inMemory) : inMemory;
   }
 
   override drain(options: DrainOptions): Promise<DrainReport> {
