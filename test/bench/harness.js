@@ -61,13 +61,25 @@ function tell(result) {
   if (process.env.BENCH_RESULTS) appendFileSync(process.env.BENCH_RESULTS, `${JSON.stringify(result)}\n`);
 }
 
-/** Shows medians: rows of { name, ns, ratio } and, where it was measured, the bytes that one call allocates. */
+/** Three digits say all that a shared machine knows. */
+export const number = (value) => String(Number(value.toPrecision(3)));
+
+/** The median of a row, with its unit. */
+export function medianOf({ ns, value = ns, unit = 'ns' }) {
+  if (unit !== 'ns' || value < 1_000) return `${number(value)} ${unit}`;
+  return `${number(value / 1_000)} us`;
+}
+
+/**
+ * Shows medians: rows of { name, ns, ratio }, or of { name, value, unit, ratio } for what is no time of a call, and, where it
+ * was measured, the bytes that one call allocates.
+ */
 export function print(title, rows) {
   tell({ title, rows });
   console.log(`\n${title}`);
-  for (const { name, ns, ratio, bytes } of rows)
+  for (const { name, ratio, bytes, ...row } of rows)
     console.log(
-      `  ${name.padEnd(52)} ${ns.toFixed(0).padStart(9)} ns ${ratio.toFixed(2).padStart(8)} x ${bytes === undefined ? '' : `${bytes.toFixed(0).padStart(8)} B`}`,
+      `  ${name.padEnd(52)} ${medianOf(row).padStart(12)} ${ratio.toFixed(2).padStart(8)} x ${bytes === undefined ? '' : `${bytes.toFixed(0).padStart(8)} B`}`,
     );
 }
 

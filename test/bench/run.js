@@ -5,7 +5,7 @@ import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MISSED } from './harness.js';
-import { benchmarksPage, goalLine } from './page.js';
+import { benchmarksPage, goalLine, goalsOf, nameOf } from './page.js';
 
 const wanted = process.argv[2] ?? '';
 const files = globSync('**/*.bench.{js,mjs}', { cwd: import.meta.dirname }).filter((file) => file.includes(wanted));
@@ -24,11 +24,12 @@ for (const file of files.toSorted()) {
 }
 rmSync(folder, { recursive: true });
 
-const goals = runs.flatMap(({ results }) => results.filter((result) => 'goal' in result));
 const broken = runs.filter(({ broke }) => broke);
 console.log('\n# Goals');
-for (const goal of goals) console.log(goalLine(goal));
-for (const { file } of broken) console.log(`  BROKE   ${file}`);
+for (const run of runs) {
+  if (run.broke || goalsOf(run).length > 0) console.log(nameOf(run.file) + (run.broke ? ' BROKE' : ''));
+  for (const goal of goalsOf(run)) console.log(goalLine(goal));
+}
 if (wanted === '' && broken.length === 0)
   writeFileSync(new URL('../../docs/benchmarks.md', import.meta.url), await benchmarksPage(runs));
-if (broken.length > 0 || goals.some(({ ok }) => !ok)) process.exitCode = 1;
+if (broken.length > 0 || runs.flatMap(goalsOf).some(({ ok }) => !ok)) process.exitCode = 1;

@@ -111,9 +111,9 @@ for (const [name, call] of Object.entries(contenders))
   if ((await call()) !== 5) throw new Error(`${name} answers wrongly`);
 
 const alone = await raceRequests('A request over NATS, one after the other', contenders, { calls: 1_500, width: 1 });
-goal('sequential, of the raw client', alone('mesh', 'raw'), 1.15, 'x');
+goal('NATS, sequential, of the raw client', alone('mesh', 'raw'), 1.15, 'x');
 const crowd = await raceRequests('A request over NATS, 64 in flight', contenders, { calls: 6_000, width: 64 });
-goal("64 in flight, time of Moleculer's", crowd('mesh', 'moleculer'), 1, 'x');
-goal("64 in flight, time of Nest's", crowd('mesh', 'nest'), 1 / 1.5, 'x');
+goal("NATS, 64 in flight, time of Moleculer's", crowd('mesh', 'moleculer'), 1, 'x');
+goal("NATS, 64 in flight, time of Nest's", crowd('mesh', 'nest'), 1 / 1.5, 'x');
 
 for (const close of closers) await close();

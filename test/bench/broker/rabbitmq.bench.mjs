@@ -50,9 +50,9 @@ for (const [name, call] of Object.entries(contenders))
   if ((await call()) !== 5) throw new Error(`${name} answers wrongly`);
 
 const alone = await raceRequests('A request over RabbitMQ, one after the other', contenders, { calls: 500, width: 1 });
-goal("sequential, time of Nest's", alone('mesh', 'nest'), 1, 'x');
+goal("RabbitMQ, sequential, time of Nest's", alone('mesh', 'nest'), 1, 'x');
 const crowd = await raceRequests('A request over RabbitMQ, 64 in flight', contenders, { calls: 4_000, width: 64 });
-goal("64 in flight, time of Nest's", crowd('mesh', 'nest'), 1, 'x');
+goal("RabbitMQ, 64 in flight, time of Nest's", crowd('mesh', 'nest'), 1, 'x');
 
 await Promise.all([client.stop(), server.stop()]);
 const connection = new Connection(ADDRESS);

@@ -43,11 +43,11 @@ async function measure(title, create) {
   console.log(
     `\n${title}\n  heap ${healthy.toFixed(0)} B each, ${failed.toFixed(0)} B after a failure; created in ${createdMs.toFixed(0)} ms, closed in ${closedMs.toFixed(1)} ms; idle CPU ${cpu.toFixed(2)} %; timers ${timersNow}`,
   );
-  goal('heap while it never failed', healthy, 1_024, ' B');
-  goal('heap after a failure', failed, 3_072, ' B');
-  goal('created in', createdMs, 150, ' ms');
-  goal('closed in', closedMs, 50, ' ms');
-  goal('timers of all together', timersNow, 1);
+  goal(`${title}: heap while it never failed`, healthy, 1_024, ' B');
+  goal(`${title}: heap after a failure`, failed, 3_072, ' B');
+  goal(`${title}: created in`, createdMs, 150, ' ms');
+  goal(`${title}: closed in`, closedMs, 50, ' ms');
+  goal(`${title}: timers of all together`, timersNow, 1);
   return cpu;
 }
 

@@ -1,7 +1,7 @@
 // What the mesh adds to the start of a Nest application on Express with one route, in fresh processes that take turns.
 import { execFileSync } from 'node:child_process';
+import { median, print } from '../harness.js';
 
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const child = new URL('child.mjs', import.meta.url).pathname;
 const rounds = Number(process.env.BENCH_ROUNDS ?? 9);
 const samples = { plain: [], mesh: [] };
@@ -14,15 +14,19 @@ for (let round = 0; round <= rounds; round++) {
 }
 
 const of = (kind, key) => median(samples[kind].map((sample) => sample[key]));
-console.log('\nStart of an application with one route, median of', rounds, 'processes each');
-for (const [key, what] of [
-  ['importMs', 'imports, CPU ms'],
-  ['startMs', 'create to listening, CPU ms'],
-  ['heapMb', 'heap after a collection, MB'],
-  ['rssMb', 'resident memory, MB'],
-]) {
-  const [plain, mesh] = [of('plain', key), of('mesh', key)];
-  console.log(
-    `  ${what.padEnd(28)} plain ${plain.toFixed(1).padStart(7)}   with the mesh ${mesh.toFixed(1).padStart(7)}   +${(mesh - plain).toFixed(1)}`,
-  );
-}
+const measured = [
+  ['importMs', 'imports, CPU time', 'ms'],
+  ['startMs', 'from create to listening, CPU time', 'ms'],
+  ['heapMb', 'heap after a collection', 'MB'],
+  ['rssMb', 'resident memory', 'MB'],
+];
+print(
+  `An application with one route, ${rounds} processes each (ratio to Nest alone)`,
+  measured.flatMap(([key, what, unit]) => {
+    const [plain, mesh] = [of('plain', key), of('mesh', key)];
+    return [
+      { name: `${what}: Nest alone`, value: plain, unit, ratio: 1 },
+      { name: `${what}: with the mesh`, value: mesh, unit, ratio: mesh / plain },
+    ];
+  }),
+);
