@@ -27,6 +27,7 @@ import { LogSink } from './logging/log-sink.js';
 import { MeshAssembly } from './mesh.assembly.js';
 import type { MeshConfig } from './mesh.options.js';
 import { provide } from './mesh.providers.js';
+import { ForeignReader } from './metrics/foreign.reader.js';
 import { DefaultRegistry } from './metrics/prom-client.adapter.js';
 import { PrometheusMetrics } from './metrics/prometheus.metrics.js';
 import { traceFetch } from './ops/fetch.tracing.js';
@@ -47,13 +48,12 @@ abstract class LifecycleRoom {
 }
 
 const defaults = {
-  metrics: provide(MetricsClient, [Config, MeshEvents], (config, events) => {
+  metrics: provide(MetricsClient, [Config, MeshEvents, Clock], (config, events, clock) => {
     const options = config.section('metrics');
-    return new PrometheusMetrics(
-      options,
-      events,
-      options.current.includeDefaultRegistry ? new DefaultRegistry() : undefined,
-    );
+    const foreign = options.current.includeDefaultRegistry
+      ? new ForeignReader(new DefaultRegistry(), clock)
+      : undefined;
+    return new PrometheusMetrics(options, events, foreign);
   }),
   broker: provide(
     MessageBroker,

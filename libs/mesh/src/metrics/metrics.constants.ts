@@ -14,3 +14,6 @@ export const LATENCY_BUCKETS: readonly number[] = [
 
 /** How many lines a scrape writes before it lets the event loop turn: about one millisecond of work. */
 export const LINES_PER_TURN = 2_000;
+
+/** How long a scrape waits for the metrics of others: well below Prometheus's `scrape_timeout`, 10 s by default. */
+export const MAX_FOREIGN_READ_MS = 3_000;

@@ -7,8 +7,10 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { InjectMetric, makeCounterProvider, PrometheusModule } from '@willsoto/nestjs-prometheus';
 import { type Counter, register } from 'prom-client';
 import { afterEach, describe, expect, it } from 'vitest';
+import { SystemClock } from '../core/clock.js';
 import { fixedOptions } from '../core/live-options.js';
 import { MeshEvents } from '../core/mesh.events.js';
+import { ForeignReader } from './foreign.reader.js';
 import { metricsSchema } from './metrics.options.js';
 import { prometheusModule } from './nestjs-prometheus.adapter.js';
 import { DefaultRegistry } from './prom-client.adapter.js';
@@ -55,7 +57,8 @@ async function listen(create: (typeof ADAPTERS)['Express' | 'Fastify'], module: 
 
 const exposed = async () => {
   const options = fixedOptions(metricsSchema.parse({}));
-  return (await new PrometheusMetrics(options, new MeshEvents(), new DefaultRegistry()).expose()).body;
+  const foreign = new ForeignReader(new DefaultRegistry(), new SystemClock());
+  return (await new PrometheusMetrics(options, new MeshEvents(), foreign).expose()).body;
 };
 
 describe.each(['Express', 'Fastify'] as const)('prometheusModule on %s', (platform) => {

@@ -1,7 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
 import { fixedOptions } from '../core/live-options.js';
 import { type MeshEventMap, MeshEvents } from '../core/mesh.events.js';
+import { VirtualClock } from '../testing/virtual-clock.js';
 import type { ForeignMetric } from './exposition.writer.js';
+import { ForeignReader } from './foreign.reader.js';
+import { MAX_FOREIGN_READ_MS } from './metrics.constants.js';
 import { metricsSchema } from './metrics.options.js';
 import type { ForeignMetrics } from './prom-client.adapter.js';
 import { PrometheusMetrics } from './prometheus.metrics.js';
@@ -13,9 +17,11 @@ function setup(
   const events = new MeshEvents();
   const overflows: MeshEventMap['metrics.overflow'][] = [];
   events.on('metrics.overflow', (event) => overflows.push(event));
-  const metrics = new PrometheusMetrics(fixedOptions(metricsSchema.parse(options)), events, foreign);
+  const clock = new VirtualClock();
+  const reader = foreign && new ForeignReader(foreign, clock);
+  const metrics = new PrometheusMetrics(fixedOptions(metricsSchema.parse(options)), events, reader);
   const text = async (accept?: string) => (await metrics.expose(accept)).body;
-  return { metrics, text, overflows };
+  return { metrics, text, overflows, clock };
 }
 
 function foreignOf(...given: (ForeignMetric | Error)[]): ForeignMetrics {
@@ -255,6 +261,34 @@ describe('PrometheusMetrics', () => {
       expect(body).toContain('orders{kind="a"} 3\n');
       expect(body).not.toContain('broken');
       expect(await text()).toContain('mesh_metric_collect_errors_total 1\n');
+    });
+
+    it('leaves out one that hangs, keeps those that are slow, and asks it again when it has answered', async () => {
+      const { promise: hanging, resolve: answer } = Promise.withResolvers<ForeignMetric>();
+      const stuck = { ...theirs, name: 'stuck', samples: [{ name: 'stuck', labels: '', value: 1 }] };
+      const slow = { ...theirs, name: 'slow', samples: [{ name: 'slow', labels: '', value: 2 }] };
+      const read = {
+        stuck: vi.fn(() => hanging),
+        slow: () => nextTurn().then(() => nextTurn(slow)),
+        orders: async () => theirs,
+      };
+      const { text, clock } = setup({}, { names: () => Object.keys(read), read: (name) => read[name as 'stuck']() });
+
+      const first = text();
+      await expect.poll(() => clock.pendingTimers).toBe(1);
+      await clock.advance(MAX_FOREIGN_READ_MS);
+      expect(await first).toMatch(/orders\{kind="a"\} 3\n(.*\n)*slow 2\n/);
+      expect(await first).not.toContain('stuck');
+
+      const second = await text();
+      expect(second).toContain('mesh_metric_collect_errors_total 1\n');
+      expect(second).toContain('slow 2\n');
+      expect(read.stuck).toHaveBeenCalledTimes(1);
+
+      answer(stuck);
+      await nextTurn();
+      expect(await text()).toContain('stuck 1\n');
+      expect(clock.pendingTimers).toBe(0);
     });
 
     it('leaves all of them out when told to', async () => {

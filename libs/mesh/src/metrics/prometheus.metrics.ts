@@ -12,10 +12,10 @@ import {
   type MetricsExposition,
 } from '../core/metrics.port.js';
 import { CONTENT_TYPES, type ExpositionFormat, ExpositionWriter, negotiateFormat } from './exposition.writer.js';
+import type { ForeignReader } from './foreign.reader.js';
 import { type AnyFamily, CellFamily, type FamilyObserver, type MetricType } from './metric.family.js';
 import { CounterCell, GaugeCell, type HistogramCell, HistogramPool } from './metric-cells.js';
 import type { MetricsOptions } from './metrics.options.js';
-import type { ForeignMetrics } from './prom-client.adapter.js';
 
 export interface MetricDescription {
   readonly name: string;
@@ -35,11 +35,11 @@ export class PrometheusMetrics extends MetricsClient {
   readonly #collectors = new Set<() => void>();
   readonly #scrapes = new Map<ExpositionFormat, Promise<MetricsExposition>>();
   readonly #options: LiveOptions<MetricsOptions>;
-  readonly #foreign: ForeignMetrics | undefined;
+  readonly #foreign: ForeignReader | undefined;
   readonly #observer: FamilyObserver;
   readonly #collectErrors: Counter;
 
-  constructor(options: LiveOptions<MetricsOptions>, events: MeshEvents, foreign?: ForeignMetrics) {
+  constructor(options: LiveOptions<MetricsOptions>, events: MeshEvents, foreign?: ForeignReader) {
     super();
     this.#options = options;
     this.#foreign = foreign;
@@ -63,7 +63,7 @@ export class PrometheusMetrics extends MetricsClient {
     );
     this.#collectErrors = this.counter({
       name: 'mesh_metric_collect_errors_total',
-      help: 'Callbacks and foreign metrics that threw at a scrape and were left out of it.',
+      help: 'Callbacks and foreign metrics that threw or hung at a scrape and were left out of it.',
     }).with({});
   }
 
@@ -117,13 +117,12 @@ export class PrometheusMetrics extends MetricsClient {
     return { contentType: CONTENT_TYPES[format], body: writer.end() };
   }
 
-  async #writeForeign(writer: ExpositionWriter, foreign: ForeignMetrics): Promise<void> {
-    for (const name of foreign.names()) {
-      // The same name twice would make the whole scrape invalid: ours wins.
-      if (this.#families.has(name)) continue;
+  async #writeForeign(writer: ExpositionWriter, foreign: ForeignReader): Promise<void> {
+    // The same name twice would make the whole scrape invalid: ours wins.
+    for await (const metric of foreign.read((name) => !this.#families.has(name))) {
       try {
-        const metric = await foreign.read(name);
-        if (metric) await writer.foreign(metric);
+        if (typeof metric === 'string') this.#collectErrors.inc();
+        else await writer.foreign(metric);
       } catch {
         this.#collectErrors.inc();
       }
