@@ -19,7 +19,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { HealthCheck, HealthCheckService, TerminusModule } from '@nestjs/terminus';
 import { Test } from '@nestjs/testing';
 import { afterEach, describe, expect, it } from 'vitest';
-import { MeshModule, ServiceMesh, type MeshExtras, type MeshOptions } from 'nestjs-mesh';
+import { MeshComponent, type MeshExtras, MeshLifecycle, MeshModule, type MeshOptions, ServiceMesh } from 'nestjs-mesh';
 import { MeshEvents } from '../../../libs/mesh/src/core/mesh.events.js';
 import { HealthContributor } from '../../../libs/mesh/src/health/health-contributor.decorator.js';
 
@@ -150,6 +150,41 @@ describe.each(Object.entries(platforms))('the health of a MeshModule application
     app.get(ServiceMesh).health.update('ledger', { status: 'down', reason: 'gone' });
     expect((await get('/my-health')).status).toBe(503);
     expect((await get('/health/ready')).status).toBe(503);
+  });
+
+  it('shows details to whom healthDetails allows it', async () => {
+    const healthDetails: MeshExtras['healthDetails'] = ({ headers }) => headers.authorization === 'Bearer ops';
+    const app = await create([mesh({}, { healthDetails }), LedgerModule]);
+    const get = await listen(app);
+    const body = async (authorization: string) =>
+      (await get('/health/ready', { headers: { authorization } })).json() as Promise<unknown>;
+    expect(await body('Bearer ops')).toMatchObject({ details: { ledger: { status: 'up' } } });
+    expect(await body('Bearer other')).toMatchObject({ status: 'ok', details: {} });
+  });
+
+  it('asks every component that has a check, whenever it was registered', async () => {
+    @MeshComponent({ name: 'declared' })
+    @Injectable()
+    class Declared {
+      check = () => ({ status: 'up' as const });
+    }
+    @Injectable()
+    class Registrar implements OnModuleInit {
+      constructor(private readonly lifecycle: MeshLifecycle) {}
+
+      onModuleInit(): void {
+        this.lifecycle.register({ name: 'late', check: () => ({ status: 'degraded', reason: 'it warms up' }) });
+        this.lifecycle.register({ name: 'without-a-check', start: () => undefined });
+      }
+    }
+    @Module({ providers: [Declared, Registrar] })
+    class ComponentsModule {}
+    const app = await create([mesh(), ComponentsModule]);
+    await app.init();
+    const { health } = app.get(ServiceMesh);
+    const states = Object.fromEntries(health.overview().components.map(({ name, state }) => [name, state]));
+    expect(states).toEqual({ broker: 'up', cache: 'up', declared: 'up', late: 'degraded' });
+    expect(health.snapshot('ready').entries['late']).toMatchObject({ status: 'degraded', reason: 'it warms up' });
   });
 
   it('leaves the paths to the host when its routes are switched off', async () => {
