@@ -162,6 +162,38 @@ describe.each(Object.entries(platforms))('the health of a MeshModule application
     expect(await body('Bearer other')).toMatchObject({ status: 'ok', details: {} });
   });
 
+  it("goes on with its checks after a request's deadline, when that request changed their interval", async () => {
+    @Injectable()
+    class Prices {
+      asked = 0;
+      constructor(private readonly serviceMesh: ServiceMesh) {}
+
+      @HealthContributor('prices')
+      async ping(): Promise<void> {
+        await this.serviceMesh.breakers.policy('prices').execute(async () => undefined);
+        this.asked++;
+      }
+    }
+    @Module({ providers: [Prices] })
+    class PricesModule {}
+    const policies = { prices: { retry: false as const } };
+    const ops = { tokens: { write: `${SECRET}-of-operators` } };
+    const app = await create([mesh({ resilience: { policies }, ops }), PricesModule]);
+    const get = await listen(app);
+    const headers = {
+      authorization: `Bearer ${ops.tokens.write}`,
+      'content-type': 'application/json',
+      'x-mesh-ops': 'alice',
+      'x-mesh-timeout-ms': '200',
+    };
+    const body = JSON.stringify({ health: { everyMs: 100 } });
+    expect((await get('/mesh/config?healthWindowMs=0', { method: 'PATCH', headers, body })).status).toBe(200);
+    await sleep(250);
+    const prices = app.get(Prices, { strict: false });
+    const { asked } = prices;
+    await expect.poll(() => prices.asked, { timeout: 2_000 }).toBeGreaterThan(asked + 2);
+  });
+
   it('asks every component that has a check, whenever it was registered', async () => {
     @MeshComponent({ name: 'declared' })
     @Injectable()

@@ -14,13 +14,13 @@ describe('fromComponent', () => {
       readonly #reason = 'it is full';
       check = () => ({ status: 'degraded' as const, reason: this.#reason });
     }
-    const contributor = fromComponent(new Ledger(), { live: 'optional' })!;
-    expect(contributor).toMatchObject({ name: 'ledger', timeoutMs: 250, groups: { live: 'optional' } });
+    const contributor = fromComponent(new Ledger())!;
+    expect(contributor).toMatchObject({ name: 'ledger', timeoutMs: 250 });
     const { signal } = new AbortController();
     expect(await contributor.check!({ signal })).toEqual({ status: 'degraded', reason: 'it is full' });
   });
 
-  it('leaves time and groups to the defaults of health', () => {
+  it('leaves the rest to the defaults of health', () => {
     const contributor = fromComponent({ name: 'ledger', check: () => ({ status: 'up' }) });
     expect(Object.keys(contributor!)).toEqual(['name', 'check']);
   });
