@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../core/clock.js';
 import type { RawResponse, RawSink } from '../core/raw-route.js';
 import type { EventJournal, JournalEntry } from './event-journal.js';
-import { HEARTBEAT_MS, MAX_STREAMS, MAX_UNREAD_BYTES, RECONNECT_MS } from './ops.constants.js';
+import { HEARTBEAT_MS, MAX_STREAMS, MAX_UNREAD_BYTES, MAX_UNSENT_EVENTS, RECONNECT_MS } from './ops.constants.js';
 import { OpsStreamRefusedError } from './ops.errors.js';
 import { safeJson } from './safe-json.js';
 
@@ -12,6 +12,9 @@ export class EventFeed {
   readonly #sinks = new Set<RawSink>();
   #unfollow: (() => void) | undefined;
   #heartbeat: Timer | undefined;
+  /** Sent at the end of the turn: the call that emitted them must not wait until they are text. */
+  #unsent: JournalEntry[] = [];
+  #flush: NodeJS.Immediate | undefined;
   #closed = false;
 
   constructor(journal: EventJournal, clock: Clock) {
@@ -45,6 +48,7 @@ export class EventFeed {
   /** Ends every stream and opens none any more. */
   close(): void {
     this.#closed = true;
+    this.#sendUnsent();
     for (const sink of this.#sinks) sink.end();
     this.#sinks.clear();
     this.#rest();
@@ -52,15 +56,31 @@ export class EventFeed {
 
   #add(sink: RawSink): void {
     if (this.#closed) return sink.end();
+    // Not for the newcomer, who has them already if it asked for them.
+    this.#sendUnsent();
     this.#sinks.add(sink);
     sink.onClose(() => this.#remove(sink));
-    this.#unfollow ??= this.#journal.follow((entry) => this.#send(frameOf(entry)));
+    this.#unfollow ??= this.#journal.follow((entry) => this.#sendLater(entry));
     this.#heartbeat ??= this.#beatLater();
   }
 
-  #send(frame: string): void {
+  #sendLater(entry: JournalEntry): void {
+    if (this.#unsent.length === MAX_UNSENT_EVENTS) this.#unsent.shift();
+    this.#unsent.push(entry);
+    this.#flush ??= setImmediate(() => this.#sendUnsent());
+  }
+
+  #sendUnsent(): void {
+    clearImmediate(this.#flush);
+    this.#flush = undefined;
+    const frames = this.#unsent.map(frameOf).join('');
+    this.#unsent = [];
+    if (frames !== '') this.#send(frames);
+  }
+
+  #send(text: string): void {
     for (const sink of this.#sinks) {
-      sink.write(frame);
+      sink.write(text);
       // It comes back with the id of what it has seen last, if it still reads at all.
       if (sink.bufferedBytes > MAX_UNREAD_BYTES) {
         this.#remove(sink);
@@ -86,6 +106,9 @@ export class EventFeed {
     this.#unfollow = undefined;
     this.#heartbeat?.cancel();
     this.#heartbeat = undefined;
+    clearImmediate(this.#flush);
+    this.#flush = undefined;
+    this.#unsent = [];
   }
 }
 

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { MeshEvents } from '../core/mesh.events.js';
 import { VirtualClock } from '../testing/virtual-clock.js';
 import { EventJournal } from './event-journal.js';
-import { MAX_EVENTS } from './ops.constants.js';
+import { MAX_EVENTS_PER_NAME } from './ops.constants.js';
 
 function journal() {
   const events = new MeshEvents();
@@ -22,16 +22,29 @@ it('keeps events in order, and gives those after an id', () => {
   expect(kept.after(3)).toEqual([]);
 });
 
-it.each([MAX_EVENTS - 1, MAX_EVENTS, MAX_EVENTS + 1, 2 * MAX_EVENTS, 2 * MAX_EVENTS + 7])(
-  'keeps the latest of %i',
-  (count) => {
-    const { journal: kept, warn } = journal();
-    warn(count);
-    const oldest = Math.max(1, count - MAX_EVENTS + 1);
-    expect(ids(kept.after(0))).toEqual(Array.from({ length: count - oldest + 1 }, (_, i) => oldest + i));
-    expect(ids(kept.after(count - 2))).toEqual([count - 1, count]);
-  },
-);
+it('keeps the latest of each name, whatever else comes at the rate of calls', () => {
+  const { journal: kept, events, warn } = journal();
+  warn(1);
+  for (let i = 0; i < 10 * MAX_EVENTS_PER_NAME; i++) {
+    events.emit('call.timeout', { policy: 'pay', attempt: i, afterMs: 800 });
+    if (i % 2 === 0) events.emit('call.fallback', { policy: 'pay', error: new Error('no') });
+  }
+  warn(1);
+  const all = ids(kept.after(0));
+  expect([all[0], all.at(-1), all.length]).toEqual([1, kept.lastId, 2 + 2 * MAX_EVENTS_PER_NAME]);
+  expect(all).toEqual(all.toSorted((a, b) => a - b));
+  expect(ids(kept.after(kept.lastId - 3))).toHaveLength(3);
+});
+
+it('keeps what is shown of an error, not the error with all that it holds', () => {
+  const { journal: kept, events } = journal();
+  const error = Object.assign(new TypeError('no redis://u:planted@h'), { code: 'E_NO', response: { body: 'planted' } });
+  events.emit('call.fallback', { policy: 'pay', error });
+  expect(kept.after(0)[0]?.event).toEqual({
+    policy: 'pay',
+    error: { name: 'TypeError', code: 'E_NO', message: 'no redis://***@h' },
+  });
+});
 
 it('stops with nobody listening', () => {
   const { journal: kept, events, warn } = journal();

@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.js';
 import type { MeshEventMap, MeshEventName, MeshEvents } from '../core/mesh.events.js';
-import { MAX_EVENTS } from './ops.constants.js';
+import { showable } from '../core/showable.js';
+import { MAX_EVENTS_PER_NAME } from './ops.constants.js';
 
 export interface JournalEntry {
   /** Counts up by one for each event; a gap tells a reader what it missed. */
@@ -8,13 +9,19 @@ export interface JournalEntry {
   /** Epoch ms. */
   readonly at: number;
   readonly name: MeshEventName;
+  /** An error in it is reduced to what is shown of it: the error itself may hold a whole response. */
   readonly event: MeshEventMap[MeshEventName];
 }
 
-/** The latest events of the mesh, and whoever follows them. */
+const ERROR_LIMITS = { maxDepth: 4, maxItems: 50 } as const;
+
+/**
+ * The latest events of the mesh, and whoever follows them. Each name has room of its own: what every failing call tells
+ * must not push out the one transition that explains it.
+ */
 export class EventJournal {
   readonly #clock: Clock;
-  readonly #entries: JournalEntry[] = [];
+  readonly #entries = new Map<MeshEventName, JournalEntry[]>();
   readonly #followers = new Set<(entry: JournalEntry) => void>();
   readonly #unsubscribe: () => void;
   #lastId = 0;
@@ -24,23 +31,17 @@ export class EventJournal {
     this.#unsubscribe = events.onAny((name, event) => this.#add(name, event));
   }
 
-  /** The events after `id`, oldest first. */
+  /** The events after `id` that are still there, oldest first. */
   after(id: number): readonly JournalEntry[] {
-    const oldest = this.#lastId - this.#entries.length;
-    const missing = Math.max(0, id - oldest);
-    const start = this.#lastId % MAX_EVENTS;
-    const ordered =
-      this.#entries.length < MAX_EVENTS
-        ? this.#entries
-        : [...this.#entries.slice(start), ...this.#entries.slice(0, start)];
-    return ordered.slice(missing);
+    const kept = [...this.#entries.values()].flatMap((entries) => entries.filter((entry) => entry.id > id));
+    return kept.sort((a, b) => a.id - b.id);
   }
 
   get lastId(): number {
     return this.#lastId;
   }
 
-  /** Calls back for each further event. Returns the function that ends it. */
+  /** Calls back for each further event, inside the code that emits it. Returns the function that ends it. */
   follow(follower: (entry: JournalEntry) => void): () => void {
     this.#followers.add(follower);
     return () => void this.#followers.delete(follower);
@@ -52,10 +53,16 @@ export class EventJournal {
   }
 
   #add<N extends MeshEventName>(name: N, event: MeshEventMap[N]): void {
-    const entry: JournalEntry = { id: this.#lastId + 1, at: this.#clock.now(), name, event };
-    // A ring: the entry with id n stands at (n - 1) modulo its size.
-    this.#entries[this.#lastId % MAX_EVENTS] = entry;
-    this.#lastId++;
+    let entries = this.#entries.get(name);
+    if (!entries) this.#entries.set(name, (entries = []));
+    if (entries.length === MAX_EVENTS_PER_NAME) entries.shift();
+    const entry = { id: ++this.#lastId, at: this.#clock.now(), name, event: withoutLiveError(event) };
+    entries.push(entry);
     for (const follower of this.#followers) follower(entry);
   }
+}
+
+function withoutLiveError<E extends object>(event: E): E {
+  const { error } = event as { readonly error?: unknown };
+  return error === undefined ? event : { ...event, error: showable(error, ERROR_LIMITS) };
 }

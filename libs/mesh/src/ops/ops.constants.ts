@@ -1,5 +1,8 @@
-/** How many of the latest events are kept to be looked at. */
-export const MAX_EVENTS = 500;
+/** How many of the latest events of each name are kept to be looked at. */
+export const MAX_EVENTS_PER_NAME = 100;
+
+/** How many events may wait for the end of a turn of the event loop to be sent; of more only the latest are. */
+export const MAX_UNSENT_EVENTS = 500;
 
 /** How long a request body may be. */
 export const MAX_BODY_BYTES = 256 * 1024;
