@@ -71,13 +71,17 @@ export class ConnectionLostError extends MeshError {
 export class PublishUnconfirmedError extends MeshError {
   readonly sent: boolean;
 
-  constructor(topic: string, outcome: Outcome, reason: string, cause?: unknown) {
+  constructor(
+    { topic, id }: { readonly topic: string; readonly id: string | undefined },
+    outcome: Outcome,
+    { reason, cause }: { readonly reason: string; readonly cause?: unknown },
+  ) {
     const what = outcome === 'unsent' ? 'was not taken by the broker' : 'may or may not have arrived';
-    super(`The message for "${topic}" ${what}: ${reason}. Publish it again with the same id.`, {
+    super(`The message for "${topic}" ${what}: ${reason}. Publish it again with the id ${JSON.stringify(id)}.`, {
       code: 'MESH_PUBLISH_UNCONFIRMED',
       status: 503,
       retryable: true,
-      details: { topic, outcome },
+      details: { topic, id, outcome },
       ...(cause !== undefined && { cause }),
     });
     this.sent = outcome !== 'unsent';

@@ -73,7 +73,9 @@ const remote = {
   buffer: z
     .strictObject({
       maxMessages: whole(0, 1_000_000).default(1_000).describe('Messages that may wait for the connection.'),
-      maxBytes: whole(0, 1_073_741_824).default(8_388_608).describe('Bytes that may wait for the connection.'),
+      maxBytes: whole(1, 1_073_741_824)
+        .default(8_388_608)
+        .describe('Bytes that may wait for the connection, and for the answer of the server.'),
     })
     .prefault({})
     .describe('Published messages that wait while the broker is away, until their timeout; memory, lost by kill -9.')

@@ -197,7 +197,9 @@ export class JetStream {
       if (!error) return;
       // A refusal that stays one: the stream is full, or sealed. Everything else may pass.
       if (error.code < SERVER_ERROR)
-        throw new PublishUnconfirmedError(topic, 'unsent', `JetStream refused it (${error.description})`);
+        throw new PublishUnconfirmedError({ topic, id: headers.get(MESSAGE_ID) }, 'unsent', {
+          reason: `JetStream refused it (${error.description})`,
+        });
       throw new Error(error.description);
     } catch (error) {
       // Perhaps the stream is gone: it is looked for before the next attempt.

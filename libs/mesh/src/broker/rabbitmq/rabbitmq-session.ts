@@ -87,11 +87,9 @@ export class RabbitMqSession {
     // What comes back comes before the confirmation, but the client tells it a turn later.
     await new Promise((resolve) => setImmediate(resolve));
     if (this.#returned.delete(returnKey(envelope)))
-      throw new PublishUnconfirmedError(
-        topic,
-        'unsent',
-        `RabbitMQ has no queue for it (${envelope.exchange || 'default exchange'}, ${envelope.routingKey}); start a service with an atLeastOnce subscription first`,
-      );
+      throw new PublishUnconfirmedError({ topic, id: idOf(envelope) }, 'unsent', {
+        reason: `RabbitMQ has no queue for it (${envelope.exchange || 'default exchange'}, ${envelope.routingKey}); start a service with an atLeastOnce subscription first`,
+      });
   }
 
   /** Declares the queue once in this session. A failure leaves the other channels alone, and the next call tries again. */

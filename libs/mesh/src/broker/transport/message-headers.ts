@@ -40,6 +40,14 @@ export function assertHeaders(headers: Headers, what: string): void {
   }
 }
 
+/** @throws {PayloadError} for an id that no wire carries: it travels as a header. */
+export function assertId(id: string, topic: string): void {
+  if (typeof id !== 'string' || id === '' || FORBIDDEN.test(id))
+    throw new PayloadError(
+      `The id of the message for "${topic}" is ${JSON.stringify(id)}; it must be a string of one line that is not empty.`,
+    );
+}
+
 /**
  * What the context carries along, and `headers`. Without a context nothing is carried: the message's own id is the
  * correlation id then, and need not be sent twice.

@@ -24,13 +24,15 @@ interface OutboxParts {
  */
 export class Outbox {
   readonly #parts: OutboxParts;
+  /** Those that wait for the connection. */
   readonly #waiting = new Fifo<Outgoing>();
-  readonly #timeouts: TimeoutList<Outgoing>;
+  /** Those that the server did not take, until they are offered again: each for itself, others go by. */
+  readonly #paused = new Map<Outgoing, Timer>();
   readonly #sending = new Set<Outgoing>();
+  readonly #timeouts: TimeoutList<Outgoing>;
   #waitingMessages = 0;
-  #waitingBytes = 0;
-  #underway = 0;
-  #again: Timer | undefined;
+  #messages = 0;
+  #bytes = 0;
 
   constructor(parts: OutboxParts) {
     this.#parts = parts;
@@ -39,12 +41,17 @@ export class Outbox {
 
   /** Messages whose publishers wait. */
   get size(): number {
-    return this.#underway;
+    return this.#messages;
   }
 
-  /** Messages that wait for the connection. */
+  /** Messages that wait for the connection, or to be offered again. */
   get waiting(): number {
-    return this.#waitingMessages;
+    return this.#waitingMessages + this.#paused.size;
+  }
+
+  /** What the publishers wait for, and since when. */
+  get underway(): Iterable<{ readonly name: string; readonly startedAt: number }> {
+    return this.#timeouts;
   }
 
   /**
@@ -54,15 +61,12 @@ export class Outbox {
    */
   publish(message: OutgoingMessage, guarantee: 'sent' | 'confirmed', timeoutMs: number): Promise<void> {
     const isSendable = this.#parts.isConnected() && this.#waitingMessages === 0;
-    if (isSendable) this.#assertFewSending(message);
-    else this.#assertRoom(message);
-    const outgoing = new Outgoing(message, guarantee, () => {
-      const outcome = outgoing.outcome;
-      const why = outcome === 'unsent' ? 'the broker stayed away' : 'the broker did not confirm it';
-      this.#end(outgoing).reject(new PublishUnconfirmedError(message.name, outcome, `${why} for ${timeoutMs} ms`));
-    });
-    this.#underway++;
-    this.#timeouts.add(outgoing, this.#parts.clock.monotonic() + timeoutMs);
+    this.#assertRoom(message, isSendable);
+    const startedAt = this.#parts.clock.monotonic();
+    const outgoing = new Outgoing(message, { guarantee, startedAt }, () => this.#expire(outgoing, timeoutMs));
+    this.#messages++;
+    this.#bytes += outgoing.bytes;
+    this.#timeouts.add(outgoing, startedAt + timeoutMs);
     if (isSendable) void this.#send(outgoing);
     else this.#wait(outgoing);
     return outgoing.publisher.promise;
@@ -70,12 +74,11 @@ export class Outbox {
 
   /** The connection is back: everything that waited goes, in its order. */
   flush(): void {
-    this.#again?.cancel();
-    this.#again = undefined;
     for (let left = this.#waiting.length; left > 0 && this.#parts.isConnected(); left--) {
       const outgoing = this.#waiting.shift()!;
-      if (!outgoing.ended) this.#leaveQueue(outgoing);
-      if (!outgoing.ended) void this.#send(outgoing);
+      if (outgoing.ended) continue;
+      this.#leaveQueue(outgoing);
+      void this.#send(outgoing);
     }
   }
 
@@ -84,18 +87,17 @@ export class Outbox {
    * under the same id; one that was only to be sent is not sent twice.
    */
   onDisconnected(reason: string): void {
-    const underway = [...this.#sending];
+    const underway = [...this.#paused.keys(), ...this.#sending];
     this.#sending.clear();
     for (const outgoing of underway) {
+      this.#resume(outgoing);
       if (outgoing.guarantee === 'confirmed') this.#wait(outgoing);
-      else this.#end(outgoing).reject(new PublishUnconfirmedError(outgoing.message.name, 'unknown', reason));
+      else this.#reject(outgoing, reason);
     }
   }
 
   /** Rejects what is still here; nothing waits any longer. */
   stop(): void {
-    this.#again?.cancel();
-    this.#again = undefined;
     this.#timeouts.expireAll();
     this.#waiting.clear();
   }
@@ -117,51 +119,73 @@ export class Outbox {
   #onFailure(outgoing: Outgoing, error: unknown): void {
     this.#sending.delete(outgoing);
     if (isMeshError(error)) this.#end(outgoing).reject(error);
-    else if (outgoing.guarantee === 'confirmed') this.#wait(outgoing);
-    else
-      this.#end(outgoing).reject(
-        new PublishUnconfirmedError(outgoing.message.name, 'unknown', 'the connection broke under it', error),
-      );
+    else if (outgoing.guarantee === 'confirmed') this.#pause(outgoing);
+    else this.#reject(outgoing, 'the connection broke under it', error);
+  }
+
+  #pause(outgoing: Outgoing): void {
+    if (!this.#parts.isConnected()) return this.#wait(outgoing);
+    const again = (): void => {
+      this.#paused.delete(outgoing);
+      void this.#send(outgoing);
+    };
+    this.#paused.set(outgoing, this.#parts.clock.setTimer(again, AGAIN_MS));
+  }
+
+  #resume(outgoing: Outgoing): void {
+    this.#paused.get(outgoing)?.cancel();
+    this.#paused.delete(outgoing);
   }
 
   #wait(outgoing: Outgoing): void {
     this.#waiting.push(outgoing);
     outgoing.waits = true;
     this.#waitingMessages++;
-    this.#waitingBytes += outgoing.message.body.data.length;
-    if (this.#parts.isConnected()) this.#again ??= this.#parts.clock.setTimer(() => this.flush(), AGAIN_MS);
   }
 
   #leaveQueue(outgoing: Outgoing): void {
     outgoing.waits = false;
     this.#waitingMessages--;
-    this.#waitingBytes -= outgoing.message.body.data.length;
+  }
+
+  #expire(outgoing: Outgoing, timeoutMs: number): void {
+    const why = outgoing.outcome === 'unsent' ? 'the broker stayed away' : 'the broker did not confirm it';
+    // A broker that stops ends it before its time.
+    const waitedMs = Math.min(timeoutMs, this.#parts.clock.monotonic() - outgoing.startedAt);
+    this.#reject(outgoing, `${why} for ${Math.round(waitedMs)} ms`);
+  }
+
+  #reject(outgoing: Outgoing, reason: string, cause?: unknown): void {
+    const { message, outcome } = outgoing;
+    this.#end(outgoing).reject(
+      new PublishUnconfirmedError({ topic: message.name, id: message.id }, outcome, { reason, cause }),
+    );
   }
 
   #end(outgoing: Outgoing): PromiseWithResolvers<void> {
     outgoing.ended = true;
     this.#sending.delete(outgoing);
+    this.#resume(outgoing);
     this.#timeouts.remove(outgoing);
     // It stays in the queue as a husk, which `flush` skips.
     if (outgoing.waits) this.#leaveQueue(outgoing);
-    if (--this.#underway === 0) this.#parts.onIdle();
+    this.#bytes -= outgoing.bytes;
+    if (--this.#messages === 0) this.#parts.onIdle();
     return outgoing.publisher;
   }
 
-  #assertFewSending({ name }: OutgoingMessage): void {
-    const { maxInFlight } = this.#parts.options.current;
-    if (this.#sending.size >= maxInFlight)
-      throw new OverloadedError(`The message for "${name}"`, maxInFlight, "messages wait for the server's answer");
-  }
-
-  #assertRoom({ name, body }: OutgoingMessage): void {
-    const { maxMessages, maxBytes } = this.#parts.options.current.buffer;
+  /** Bytes are those of all messages: what is on its way is kept too, and waits here when the connection breaks. */
+  #assertRoom({ name, body }: OutgoingMessage, isSendable: boolean): void {
+    const { maxInFlight, buffer } = this.#parts.options.current;
     const what = `The message for "${name}"`;
-    if (this.#waitingMessages >= maxMessages)
-      throw new OverloadedError(what, maxMessages, 'messages wait for the broker');
-    if (this.#waitingBytes + body.data.length > maxBytes)
-      throw new OverloadedError(what, maxBytes, 'bytes wait for the broker');
-    if (this.#waiting.length > 2 * maxMessages) this.#sweep();
+    if (this.#bytes + body.data.length > buffer.maxBytes)
+      throw new OverloadedError(what, buffer.maxBytes, 'bytes wait for the broker');
+    if (isSendable && this.#messages >= maxInFlight)
+      throw new OverloadedError(what, maxInFlight, "messages wait for the server's answer");
+    if (isSendable) return;
+    if (this.#waitingMessages >= buffer.maxMessages)
+      throw new OverloadedError(what, buffer.maxMessages, 'messages wait for the broker');
+    if (this.#waiting.length > 2 * buffer.maxMessages) this.#sweep();
   }
 
   #sweep(): void {
@@ -173,6 +197,8 @@ export class Outbox {
 
 class Outgoing extends Expiring {
   readonly publisher = Promise.withResolvers<void>();
+  readonly guarantee: 'sent' | 'confirmed';
+  readonly startedAt: number;
   outcome: Outcome = 'unsent';
   attempts = 0;
   ended = false;
@@ -180,9 +206,19 @@ class Outgoing extends Expiring {
 
   constructor(
     readonly message: OutgoingMessage,
-    readonly guarantee: 'sent' | 'confirmed',
+    { guarantee, startedAt }: { readonly guarantee: 'sent' | 'confirmed'; readonly startedAt: number },
     override readonly expire: () => void,
   ) {
     super();
+    this.guarantee = guarantee;
+    this.startedAt = startedAt;
+  }
+
+  get name(): string {
+    return this.message.name;
+  }
+
+  get bytes(): number {
+    return this.message.body.data.length;
   }
 }

@@ -8,7 +8,7 @@ import type {
 import type { LiveOptions } from '../../core/live-options.js';
 import type { Counter } from '../../core/metrics.port.js';
 import type { BrokerCollaborators } from '../broker-collaborators.js';
-import { PublishUnconfirmedError } from '../broker.errors.js';
+import { OverloadedError, PublishUnconfirmedError } from '../broker.errors.js';
 import type { BrokerMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
 import type { DedupeStore } from '../dedupe/dedupe.store.js';
@@ -18,7 +18,7 @@ import { conforming } from '../payload-schema.js';
 import { assertPublishes } from './capabilities.js';
 import { eventIntake } from './event-intake.js';
 import { IntakeSlot } from './intake-slot.js';
-import { assertHeaders, contextHeaders, HEADER } from './message-headers.js';
+import { assertHeaders, assertId, contextHeaders, HEADER } from './message-headers.js';
 import { Outbox } from './outbox.js';
 import { encodePayload } from './payload.codec.js';
 import type { TransportDriver } from './transport-driver.port.js';
@@ -61,11 +61,13 @@ export class RemoteEvents {
     const { contexts, clock, driver, ids } = this.#parts;
     const { guarantee = 'sent', schema, id = ids.next(), timeoutMs = this.#options.current.requestTimeoutMs } = options;
     assertPublishes(driver, topic, guarantee);
+    assertId(id, topic);
     if (schema) await conforming(schema, payload, `The message for "${topic}"`);
     const message = { id, name: topic, headers: this.#headers(topic, options), body: encodePayload(payload) };
     const leftMs = Math.min(timeoutMs, (contexts.current()?.deadlineAt ?? Infinity) - clock.now());
-    if (!(leftMs > 0)) throw new PublishUnconfirmedError(topic, 'unsent', 'there is no time left to wait for it');
-    await this.#counted(topic, this.outbox.publish(message, guarantee, leftMs));
+    if (!(leftMs > 0))
+      throw new PublishUnconfirmedError({ topic, id }, 'unsent', { reason: 'there is no time left to wait for it' });
+    await this.#counted(topic, () => this.outbox.publish(message, guarantee, leftMs));
     return { id };
   }
 
@@ -110,12 +112,12 @@ export class RemoteEvents {
     return sent;
   }
 
-  async #counted(topic: string, published: Promise<void>): Promise<void> {
+  async #counted(topic: string, publish: () => Promise<void>): Promise<void> {
     const { metrics } = this.#parts;
     try {
-      await published;
+      await publish();
     } catch (error) {
-      metrics.counter(topic, 'publish', 'failed').inc();
+      metrics.counter(topic, 'publish', error instanceof OverloadedError ? 'refused' : 'failed').inc();
       throw error;
     }
     let counter = this.#published.get(topic);

@@ -88,6 +88,63 @@ describe('publishing over a transport', () => {
     expect(published.state).toBe('resolved');
   });
 
+  it('lets others pass while one waits to be offered again', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    const refused = watch(broker.publish('full', 1, { id: 'm-1', guarantee: 'confirmed', timeoutMs: 250 }));
+    await settled();
+    driver.published[0]!.answer.reject(new Error('maximum messages exceeded'));
+    await settled();
+    const other = watch(broker.publish('other', 2, { id: 'm-2' }));
+    await settled();
+    driver.published[1]!.answer.resolve();
+    await settled();
+    expect(other.state).toBe('resolved');
+    await clock.advance(260);
+    expect(driver.published.map(({ message }) => message.id)).toEqual(['m-1', 'm-2', 'm-1']);
+    expect(refused.outcome).toMatchObject({ details: { outcome: 'unknown', topic: 'full', id: 'm-1' } });
+    await clock.advance(1_000);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('keeps what waits to be offered again over a broken connection', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    const published = watch(broker.publish('n', 1, { id: 'm-1', guarantee: 'confirmed' }));
+    await settled();
+    driver.published[0]!.answer.reject(new Error('no leader yet'));
+    await settled();
+    driver.host.onDisconnected('killed');
+    await clock.advance(500);
+    expect(driver.published).toHaveLength(1);
+    driver.host.onConnected();
+    await settled();
+    driver.published[1]!.answer.resolve();
+    await settled();
+    expect(published.state).toBe('resolved');
+  });
+
+  it('weighs what is on its way as well: it has to be kept when the connection breaks', async () => {
+    const { broker, driver } = await transportFixture({ buffer: { maxMessages: 2, maxBytes: 10 } });
+    void watch(broker.publish('n', 'xxxx', { guarantee: 'confirmed' }));
+    await settled();
+    const refusal = { code: 'MESH_OVERLOADED', details: { unit: 'bytes wait for the broker' } };
+    await expect(broker.publish('n', 'xxxx')).rejects.toMatchObject(refusal);
+    driver.host.onDisconnected('killed');
+    await expect(broker.publish('n', 'xxxx')).rejects.toMatchObject(refusal);
+    driver.host.onConnected();
+    await settled();
+    driver.published[1]!.answer.resolve();
+    await settled();
+    void watch(broker.publish('n', 'xxxx'));
+    await settled();
+    expect(driver.published).toHaveLength(3);
+  });
+
+  it('refuses an id that is no line of its own', async () => {
+    const { broker } = await transportFixture();
+    for (const id of ['a\r\nNats-Rollup: all', '', 7 as never])
+      await expect(broker.publish('n', 1, { id })).rejects.toMatchObject({ code: 'MESH_PAYLOAD_INVALID' });
+  });
+
   it('refuses more than its buffer holds, counted and weighed', async () => {
     const { broker, driver } = await transportFixture({ buffer: { maxMessages: 2, maxBytes: 10 } });
     driver.host.onDisconnected('killed');
@@ -104,10 +161,11 @@ describe('publishing over a transport', () => {
   });
 
   it('refuses more than may wait for an answer at once', async () => {
-    const { broker } = await transportFixture({ maxInFlight: 1 });
+    const { broker, metrics } = await transportFixture({ maxInFlight: 1 });
     void watch(broker.publish('n', 1));
     await settled();
     await expect(broker.publish('n', 2)).rejects.toMatchObject({ code: 'MESH_OVERLOADED' });
+    expect(metrics.read('mesh_messages_total{topic="n",direction="publish",outcome="refused"}')).toBe(1);
   });
 
   it('refuses what the transport cannot do', async () => {
@@ -197,11 +255,8 @@ describe('subscribing over a transport', () => {
     driver.deliver('n', { id: 'plain' });
     await settled();
     await clock.advance(1);
-    const message = { id: 'stored', topic: 'n', payload: 1, headers: {}, publishedAt: 0, attempt: 1 };
-    driver.storedLetters.add(
-      { message: stored, handler: 'ledger', attempts: 1, error: 'no', failedAt: clock.now() },
-      10,
-    );
+    const kept = { id: 'stored', topic: 'n', payload: 1, headers: {}, publishedAt: 0, attempt: 1 };
+    driver.storedLetters.add({ message: kept, handler: 'ledger', attempts: 1, error: 'no', failedAt: clock.now() }, 10);
     const letters = broker.deadLetters('n');
     expect((await letters.list()).map(({ message }) => message.id)).toEqual(['plain', 'stored']);
     expect(await letters.redrive(['plain'])).toBe(1);
@@ -248,6 +303,28 @@ describe('subscribing over a transport', () => {
     gate.resolve();
     expect(await drained).toEqual({ finished: 1, abandoned: [] });
     expect(running).toEqual(['ack']);
+  });
+
+  it('reports what it could not send when a drain runs out of time, and how long that waited', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    driver.host.onDisconnected('killed');
+    const published = watch(broker.publish('unsent', 1));
+    await settled();
+    const drained = watch(broker.drain({ deadlineAt: clock.now() + 50 }));
+    await clock.advance(50);
+    expect(drained.outcome).toEqual({ finished: 0, abandoned: [{ name: 'unsent', ageMs: 50 }] });
+    await broker.stop();
+    await settled();
+    expect((published.outcome as Error).message).toMatch(/stayed away for 50 ms/);
+  });
+
+  it('reports requests that nobody has answered when a drain runs out of time', async () => {
+    const { broker, clock } = await transportFixture();
+    void watch(broker.request('stuck'));
+    await clock.advance(10);
+    const drained = watch(broker.drain({ deadlineAt: clock.now() + 50 }));
+    await clock.advance(50);
+    expect(drained.outcome).toEqual({ finished: 0, abandoned: [{ name: 'stuck', ageMs: 60 }] });
   });
 
   it('still sends and asks between the drain and the stop, and nothing afterwards', async () => {

@@ -305,7 +305,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
 
   #unfinished(): DrainReport['abandoned'] {
     const now = this.#parts.clock.monotonic();
-    const handlers = [...this.#server.running].map(({ name, startedAt }) => ({ name, ageMs: now - startedAt }));
-    return [...handlers, ...this.#events.bus.unfinished()];
+    const ours = [...this.#server.running, ...this.#requests.running, ...this.#events.outbox.underway];
+    return [...ours.map(({ name, startedAt }) => ({ name, ageMs: now - startedAt })), ...this.#events.bus.unfinished()];
   }
 }
