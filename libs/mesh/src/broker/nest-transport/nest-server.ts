@@ -55,7 +55,7 @@ export class NestServer {
     // What the broker still hands over until it is closed is served.
     const stop = async (): Promise<void> => {
       await Promise.all([...routes.keys()].map((name) => this.#close(name)));
-      for (const name of routes.keys()) this.#requests.delete(name);
+      for (const [name, route] of routes) if (this.#requests.get(name) === route) this.#requests.delete(name);
     };
     try {
       await Promise.all([...routes.keys()].map((name) => this.#open(name)));
@@ -77,9 +77,10 @@ export class NestServer {
       throw error;
     }
     return {
+      // What this member of a group is still handed until it has left is its to handle.
       stop: async () => {
-        consumers.delete(onEvent);
         await this.#close(channel);
+        consumers.delete(onEvent);
       },
     };
   }

@@ -5,7 +5,7 @@ export class IntakeSlot {
   readonly #open: () => Promise<Intake>;
   #opening: Promise<Intake> | undefined;
   #intake: Intake | undefined;
-  #stopped = false;
+  #stopped: Promise<void> | undefined;
 
   constructor(open: () => Promise<Intake>) {
     this.#open = open;
@@ -32,8 +32,13 @@ export class IntakeSlot {
     }
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
+  /** Once, however often it is asked for. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#close();
+    return this.#stopped;
+  }
+
+  async #close(): Promise<void> {
     // At once where it can be: what is published from now on is not for it.
     if (this.#intake) return this.#intake.stop();
     const intake = await this.#opening?.catch(() => undefined);
