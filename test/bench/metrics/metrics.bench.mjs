@@ -1,8 +1,8 @@
 // What a metric costs: an update on the call path, and a scrape for the event loop. prom-client in the same run.
 // npm run build:lib && npm run bench -- metrics/
-// The goals are issue 6's: an update <= 40 ns and no allocation; 1,000 histogram series never block for more than 50 ms.
+// The goals: an update <= 40 ns and no allocation; no scrape of 1,000 or 10,000 histogram series blocks for more than 50 ms.
 import { Counter, Histogram, Registry } from 'prom-client';
-import { goal, load, print, race, rowOf } from '../harness.js';
+import { goal, load, median, print, race, rowOf } from '../harness.js';
 
 const { PrometheusMetrics } = await load('metrics/prometheus.metrics.js');
 const { HttpMetrics } = await load('metrics/http.metrics.js');
@@ -11,6 +11,8 @@ const { fixedOptions } = await load('core/live-options.js');
 
 const LABELS = { policy: 'payments.charge', outcome: 'ok', transport: 'http' };
 const NAMES = Object.keys(LABELS);
+const SERIES = [1_000, 10_000];
+const SCRAPES = 20;
 const VALUES = Float64Array.from({ length: 1024 }, (_, i) => ((i * 7919) % 1024) / 400);
 
 const client = (maxSeriesPerMetric = 1_000) =>
@@ -18,8 +20,6 @@ const client = (maxSeriesPerMetric = 1_000) =>
     fixedOptions({ maxSeriesPerMetric, processMetrics: false, includeDefaultRegistry: false }),
     new MeshEvents(),
   );
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-
 function updates() {
   const own = client();
   const counter = own.counter({ name: 'a_total', help: 'A.', labels: NAMES }).with(LABELS);
@@ -57,13 +57,19 @@ function updates() {
   }).map(([name, run]) => ({ name, run }));
 }
 
+/** What this thread has worked so far, in ms: on a shared machine the wall clock also counts the work of others. */
+function worked() {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000;
+}
+
 /** The longest time in which nothing else could run while `work` was going on. */
 async function longestBlock(work) {
   let running = true;
-  let last = performance.now();
+  let last = worked();
   let longest = 0;
   const turn = () => {
-    const now = performance.now();
+    const now = worked();
     longest = Math.max(longest, now - last);
     last = now;
     if (running) setImmediate(turn);
@@ -71,17 +77,15 @@ async function longestBlock(work) {
   setImmediate(turn);
   await new Promise((resolve) => setImmediate(resolve));
   longest = 0;
-  const start = performance.now();
-  const text = await work();
-  const totalMs = performance.now() - start;
+  await work();
   await new Promise((resolve) => setImmediate(resolve));
   running = false;
-  return { longest, totalMs, lines: text.split('\n').length };
+  return longest;
 }
 
 async function measureScrapes() {
   const rows = [];
-  for (const series of [1_000, 10_000]) {
+  for (const series of SERIES) {
     const own = client(series);
     const family = own.histogram({ name: 'h', help: 'H.', labels: NAMES });
     const register = new Registry();
@@ -101,16 +105,13 @@ async function measureScrapes() {
       'nestjs-mesh': async () => (await own.expose()).body,
       'prom-client': () => register.metrics(),
     };
+    const ours = rows.length;
     for (const [name, scrape] of Object.entries(contenders)) {
-      const runs = [];
-      for (let i = 0; i < 7; i++) runs.push(await longestBlock(scrape));
-      rows.push({
-        case: `${name}, ${series} histogram series`,
-        lines: runs[0].lines,
-        'block ms (median)': Number(median(runs.map((run) => run.longest)).toFixed(1)),
-        'block ms (worst)': Number(Math.max(...runs.map((run) => run.longest)).toFixed(1)),
-        'total ms': Number(median(runs.map((run) => run.totalMs)).toFixed(1)),
-      });
+      const blocks = [];
+      for (let i = 0; i < SCRAPES; i++) blocks.push(await longestBlock(scrape));
+      const value = median(blocks);
+      const ratio = value / (rows[ours]?.value ?? value);
+      rows.push({ name: `${name}, ${series} series`, value, unit: 'ms', ratio, worst: Math.max(...blocks) });
     }
   }
   return rows;
@@ -125,7 +126,11 @@ for (const name of ['counter.inc', 'gauge.set', 'histogram.observe', 'HttpMetric
 }
 
 const scrapes = await measureScrapes();
-console.log('\nOne scrape');
-console.table(scrapes);
-goal('longest block of a scrape of 1,000 histogram series', scrapes[0]['block ms (median)'], 50, ' ms');
-goal('longest block of a scrape of 10,000 histogram series', scrapes[2]['block ms (median)'], 50, ' ms');
+print(
+  `The longest block of the event loop in one of ${SCRAPES} scrapes of histograms, CPU time (ratio to ours)`,
+  scrapes,
+);
+for (const series of SERIES) {
+  const { worst } = rowOf(scrapes, `nestjs-mesh, ${series} series`);
+  goal(`the worst block of ${SCRAPES} scrapes of ${series} histogram series`, worst, 50, ' ms');
+}
