@@ -48,7 +48,8 @@ export class VirtualClock extends Clock {
       next.callback();
       await settle();
     }
-    this.#elapsedMs = until;
+    // Another advance may have gone further meanwhile.
+    this.#elapsedMs = Math.max(this.#elapsedMs, until);
   }
 
   /** Sets the machine's clock without letting any time pass, as NTP or an operator would. */
