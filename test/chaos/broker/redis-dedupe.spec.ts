@@ -54,6 +54,13 @@ describe.skipIf(!redisIsHere)(
       await expect.poll(() => subject.claim('m-4', 1_000).catch(() => 'rejected'), { timeout: 8_000 }).toBe('mine');
     }, 20_000);
 
+    it('opens no connection after its stop: a handler that was given up may still end', async () => {
+      const subject = store();
+      await subject.claim('m-1', 60_000);
+      await subject.stop();
+      await expect(subject.done('m-1', 60_000)).rejects.toThrow(/closed/);
+    });
+
     it('rejects when Redis was never there', async () => {
       await redis.kill();
       await expect(store().claim('m-1', 1_000)).rejects.toThrow();

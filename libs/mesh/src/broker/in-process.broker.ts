@@ -86,6 +86,11 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     });
   }
 
+  /** @throws {MeshConfigError} when a package is missing that the configuration needs. */
+  async start(): Promise<void> {
+    await this.#handlerParts.store.start?.();
+  }
+
   override request<R = unknown>(pattern: MessagePattern, payload?: unknown, options?: RequestOptions): Promise<R> {
     try {
       const key = typeof pattern === 'string' ? pattern : patternKey(pattern);
@@ -176,8 +181,8 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     this.#consuming = false;
     for (const subscription of this.#bus.subscriptions) subscription.abandon();
     this.#desk.stop();
-    void this.#handlerParts.store.stop();
     this.#life.checkIdle();
+    await this.#handlerParts.store.stop();
   }
 
   readHealth(): readonly (HealthReport & { readonly name: string })[] {

@@ -1,5 +1,5 @@
 import type { MeshEvents } from '../../core/mesh.events.js';
-import { MeshConfigError } from '../../core/mesh.errors.js';
+import { loadClient } from '../transport/load-client.js';
 import type { Claim, DedupeStore } from './dedupe.store.js';
 
 type RedisClient = Awaited<ReturnType<typeof connect>>;
@@ -8,7 +8,7 @@ const BUSY = 'busy';
 const DONE = 'done';
 
 /**
- * Remembers in Redis, for all instances of a service. Uses the client of @keyv/redis, imported only here and only when
+ * Remembers in Redis, for all instances of a service. Uses the client of @keyv/redis, loaded only when
  * it is configured. While Redis is away every call rejects at once.
  */
 export class RedisDedupeStore implements DedupeStore {
@@ -16,11 +16,17 @@ export class RedisDedupeStore implements DedupeStore {
   readonly #prefix: string;
   readonly #onError: (error: unknown) => void;
   #client: Promise<RedisClient> | undefined;
+  #stopped = false;
 
   constructor(url: string, prefix: string, events: MeshEvents) {
     this.#url = url;
     this.#prefix = prefix;
     this.#onError = (error) => events.emit('broker.transport-failed', { transport: 'redis', what: 'dedupe', error });
+  }
+
+  /** Does not connect: messages are handled without it while Redis is away. */
+  async start(): Promise<void> {
+    await loadRedis();
   }
 
   async claim(key: string, leaseMs: number): Promise<Claim> {
@@ -45,12 +51,15 @@ export class RedisDedupeStore implements DedupeStore {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     const client = await this.#client?.catch(() => undefined);
     this.#client = undefined;
     if (client?.isOpen) client.destroy();
   }
 
+  /** A handler that was given up may end after the stop: nobody would close what it opened. */
   #connected(): Promise<RedisClient> {
+    if (this.#stopped) return Promise.reject(new Error('The connection of dedupe is closed.'));
     this.#client ??= connect(this.#url, this.#onError).catch((error: unknown) => {
       this.#client = undefined;
       throw error;
@@ -59,10 +68,17 @@ export class RedisDedupeStore implements DedupeStore {
   }
 }
 
+/** @throws {MeshConfigError} when the package is missing. */
+function loadRedis() {
+  return loadClient(
+    () => import('@keyv/redis'),
+    'broker.dedupe.redisUrl needs the package @keyv/redis',
+    '@keyv/redis@5',
+  );
+}
+
 async function connect(url: string, onError: (error: unknown) => void) {
-  const { createClient } = await import('@keyv/redis').catch(() => {
-    throw new MeshConfigError('broker.dedupe.redisUrl needs the package @keyv/redis: npm i @keyv/redis@5');
-  });
+  const { createClient } = await loadRedis();
   const client = createClient({
     url,
     disableOfflineQueue: true,
