@@ -25,6 +25,10 @@ class ScriptedPull {
     this.#waiting.shift()!.resolve({ done: true, value: undefined });
   }
 
+  fail(error: Error): void {
+    this.#waiting.shift()!.reject(error);
+  }
+
   stop(): void {
     this.stopped = true;
     for (const { resolve } of this.#waiting.splice(0)) resolve({ done: true, value: undefined });
@@ -135,5 +139,23 @@ describe('a pull consumer', () => {
     expect(pulls).toHaveLength(1);
     await consumer.stop();
     expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('asks for all that it has room for after several pulls failed together', async () => {
+    const { consumer, clock, pulls, got } = fixture(5);
+    await consumer.start();
+    await clock.advance(0);
+    for (const pull of [0, 0, 0]) {
+      pulls[pull]!.hand(new StoredMessage());
+      await clock.advance(0);
+    }
+    for (const message of got) consumer.onSettled(message);
+    await clock.advance(0);
+    expect(pulls.map(({ size }) => size)).toEqual([5, 3]);
+    // As when the consumer is deleted on the server, which ends all its pulls.
+    for (const pull of pulls.splice(0)) pull.fail(new Error('409 consumer deleted'));
+    await clock.advance(250);
+    expect(pulls.map(({ size }) => size)).toEqual([5]);
+    await consumer.stop();
   });
 });

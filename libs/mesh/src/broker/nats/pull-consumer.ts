@@ -115,22 +115,24 @@ export class PullConsumer<M extends Renewable = Renewable> {
       } finally {
         this.#pulls.delete(pull);
       }
-      this.#onPulled(left, generation);
+      if (generation !== this.#generation) return;
+      this.#requested -= left;
+      this.#fill();
     } catch (error) {
       if (generation !== this.#generation) return;
+      this.#requested -= left;
       this.#consumer = undefined;
       this.#parts.onFailure(error);
-      this.#again ??= this.#parts.clock.setTimer(() => {
-        this.#again = undefined;
-        this.#onPulled(left, generation);
-      }, AFTER_FAILURE_MS);
+      this.#fillLater();
     }
   }
 
-  #onPulled(left: number, generation: number): void {
-    if (generation !== this.#generation) return;
-    this.#requested -= left;
-    this.#fill();
+  /** Once, however many pulls failed together. */
+  #fillLater(): void {
+    this.#again ??= this.#parts.clock.setTimer(() => {
+      this.#again = undefined;
+      this.#fill();
+    }, AFTER_FAILURE_MS);
   }
 
   #take(message: M): void {
