@@ -33,7 +33,8 @@ export function createBroker(
     case 'nest': {
       const nest = options as LiveOptions<NestBrokerOptions>;
       const { via } = nest.current;
-      const driver = via === 'grpc' ? new GrpcDriver(nest.current) : new NestDriver({ ...nest.current, via }, parts);
+      const driver =
+        via === 'grpc' ? new GrpcDriver(nest.current, parts) : new NestDriver({ ...nest.current, via }, parts);
       return new TransportBroker(nest, driver, parts);
     }
   }

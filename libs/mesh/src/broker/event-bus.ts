@@ -83,6 +83,13 @@ export class EventBus {
     return count;
   }
 
+  /** Which subscription can take no more, and why; `undefined` while all have room. */
+  get noRoom(): string | undefined {
+    for (const { hasRoom, name, topic, queued } of this.#subscriptions)
+      if (!hasRoom) return `"${name}" has no room for another message of "${topic}": ${queued} wait`;
+    return undefined;
+  }
+
   publish(topic: string, payload: unknown, options: PublishOptions): PublishReceipt {
     const receivers = this.#topics.get(topic)?.receivers() ?? [];
     const full = receivers.find((receiver) => !receiver.hasRoom);

@@ -186,7 +186,6 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   }
 
   readHealth(): readonly (HealthReport & { readonly name: string })[] {
-    const full = [...this.#bus.subscriptions].find((subscription) => !subscription.hasRoom);
     const details = {
       transport: 'in-process',
       state: this.#life.state,
@@ -196,8 +195,8 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
       queued: this.#bus.queued,
       deadLetters: this.#bus.deadLetterCount,
     };
-    if (!full) return [{ name: 'broker', status: 'up', details }];
-    const reason = `"${full.name}" has no room for another message of "${full.topic}": ${full.queued} wait`;
+    const { noRoom: reason } = this.#bus;
+    if (reason === undefined) return [{ name: 'broker', status: 'up', details }];
     return [{ name: 'broker', status: 'degraded', reason, details }];
   }
 

@@ -6,7 +6,7 @@ export type MessagePattern = string | Readonly<Record<string, unknown>>;
 export interface RequestOptions {
   /** Limit for the whole request in milliseconds; an inherited deadline that ends earlier wins. @default 5_000 */
   readonly timeoutMs?: number;
-  /** Aborting it rejects the request with the signal's reason; the handler sees it through its own `signal`. */
+  /** Aborting it rejects the request with the signal's reason; in-process the handler sees it through its own `signal`. */
   readonly signal?: AbortSignal;
   readonly headers?: Readonly<Record<string, string>>;
   /** Whether the handler may run twice without harm; without it the policy `broker:<pattern>` retries unsent requests only. */
@@ -23,7 +23,10 @@ export interface RequestMessage {
   readonly headers: Readonly<Record<string, string>>;
   /** Epoch ms after which nobody waits for the answer. */
   readonly deadlineAt: number;
-  /** Aborts when the caller gives up or its time is over. Made on first access. */
+  /**
+   * Aborts when the request's time is over, and in-process when the caller gives up: no cancellation travels to another
+   * process. Made on first access.
+   */
   readonly signal: AbortSignal;
 }
 

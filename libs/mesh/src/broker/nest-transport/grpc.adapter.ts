@@ -1,5 +1,6 @@
 import type { Client, ClientUnaryCall, Metadata, MethodDefinition, ServiceError } from '@grpc/grpc-js';
 import type { ClientGrpcProxy } from '@nestjs/microservices';
+import type { Clock } from '../../core/clock.js';
 import { MeshConfigError } from '../../core/mesh.errors.js';
 import { CapabilityMissingError, PayloadError } from '../broker.errors.js';
 import type { NestBrokerOptions } from '../broker.options.js';
@@ -40,6 +41,7 @@ export class GrpcDriver implements TransportDriver {
     inbound: false,
     requestsOnly: INSTEAD,
   };
+  readonly #clock: Clock;
   readonly #options: NestOptions;
   readonly #calls = new Map<string, ClientUnaryCall>();
   readonly #ending = new AbortController();
@@ -50,7 +52,8 @@ export class GrpcDriver implements TransportDriver {
   #channel: Channel | undefined;
 
   /** @throws {MeshConfigError} for options without a .proto, and for those of a server. */
-  constructor({ options, client, server }: NestBrokerOptions) {
+  constructor({ options, client, server }: NestBrokerOptions, { clock }: { readonly clock: Clock }) {
+    this.#clock = clock;
     const all: NestOptions = { ...options, ...client };
     if (Object.keys(server).length > 0) throw new MeshConfigError(`broker.server can't be had via "grpc": ${INSTEAD}.`);
     if (all['protoPath'] === undefined && all['packageDefinition'] === undefined)
@@ -93,7 +96,7 @@ export class GrpcDriver implements TransportDriver {
   request({ id, name, headers, body }: OutgoingMessage): void {
     const { client, method } = this.#methodOf(name);
     const timeoutMs = Number(headers[HEADER.timeoutMs]);
-    const deadline = Date.now() + timeoutMs;
+    const deadline = this.#clock.now() + timeoutMs;
     const bytes = serialized(name, method, body.data);
     const metadata = this.#metadata(name, { ...headers, [HEADER.id]: id });
     if (this.#isFailing) throw new Error(this.#state);
@@ -109,7 +112,7 @@ export class GrpcDriver implements TransportDriver {
         if (!this.#calls.delete(id)) return;
         if (!error) this.#host?.onReply(id, { ok: true, body: encodePayload(answer) });
         // Otherwise the broker's own limit ends it in the same moment.
-        else if (error.code !== GRPC.deadlineExceeded || Date.now() < deadline) this.#fail(id, error);
+        else if (error.code !== GRPC.deadlineExceeded || this.#clock.now() < deadline) this.#fail(id, error);
         this.#tellState();
       },
     );

@@ -29,8 +29,9 @@ export interface ClientHost {
   onUp(): void;
   onDown(reason: string): void;
   onFailure(what: string, error: unknown): void;
-  /** Ends the request; called once for each that `request` took. */
+  /** Ends the request; this or `onUnsent` is called once for each that `request` took. */
   onReply(requestId: string, reply: NestReply): void;
+  onUnsent(requestId: string, reason: string): void;
 }
 
 /** Nest's client of one transport, made to reconnect for ever, and to forget nothing that waits. */
@@ -67,7 +68,9 @@ export class NestClient {
     this.#waiting.set(id, () => undefined);
     ready
       .then(() => this.#waiting.has(id) && this.#send(id, packet))
-      .catch((error: unknown) => this.#end(id, NestReply.lost(error)));
+      .catch((error: unknown) => {
+        if (this.#waiting.delete(id)) this.#host.onUnsent(id, messageOf(error));
+      });
   }
 
   /** Nobody waits for the answer any more. */

@@ -21,13 +21,6 @@ export class NestReply {
   #failed = false;
   #complete = false;
 
-  /** It failed on this side: the connection, or what was to be sent. */
-  static lost(error: unknown): NestReply {
-    const reply = new NestReply();
-    reply.take({ err: error instanceof Error ? error : new Error(String(error)) });
-    return reply;
-  }
-
   /** Returns whether that was the end. */
   take({ err, response, isDisposed }: NestAnswer): boolean {
     if (this.#complete) return false;

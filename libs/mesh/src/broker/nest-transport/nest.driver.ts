@@ -91,6 +91,7 @@ export class NestDriver implements TransportDriver {
         ...this.#side('client'),
         onFailure: (what, error) => host.onFailure(what, error),
         onReply: (id, reply) => this.#onReply(id, reply),
+        onUnsent: (id, reason) => host.onRequestFailed(id, reason, 'unsent'),
       });
       this.#away.set('client', 'it is not connected yet');
       await this.#client.start(signal);

@@ -1,4 +1,4 @@
-import type { SubscribeOptions } from '../../core/broker.port.js';
+import type { PublishOptions, SubscribeOptions } from '../../core/broker.port.js';
 import { CapabilityMissingError } from '../broker.errors.js';
 import type { TransportDriver } from './transport-driver.port.js';
 
@@ -19,21 +19,32 @@ export function assertInbound(
 export function assertPublishes(
   { name, capabilities }: TransportDriver,
   topic: string,
-  guarantee: 'sent' | 'confirmed',
+  { guarantee, id, key, headers }: PublishOptions,
 ): void {
   if (capabilities.requestsOnly !== undefined)
     throw new CapabilityMissingError(name, `publish a message for "${topic}"`, capabilities.requestsOnly);
   if (guarantee === 'confirmed' && !capabilities.confirmed)
     throw new CapabilityMissingError(name, `confirm a message for "${topic}"`, "publish with guarantee 'sent'");
+  if (id !== undefined || key !== undefined || headers)
+    assertCarriesHeaders({ name, capabilities }, `id, key or headers of a message for "${topic}"`);
+}
+
+/** @throws {CapabilityMissingError} where nothing travels beside the payload. */
+export function assertCarriesHeaders(
+  { name, capabilities }: Pick<TransportDriver, 'name' | 'capabilities'>,
+  what: string,
+): void {
+  if (!capabilities.headers) throw new CapabilityMissingError(name, `carry the ${what}`, 'put it into the payload');
 }
 
 /** @throws {CapabilityMissingError} when the subscription asks for more than the transport can do. */
 export function assertCapabilities(
   { name, capabilities }: TransportDriver,
   topic: string,
-  { guarantee, group, replay }: SubscribeOptions,
+  { guarantee, group, replay, dedupe }: SubscribeOptions,
 ): void {
   assertInbound({ name, capabilities }, `messages for "${topic}"`);
+  if (dedupe) assertCarriesHeaders({ name, capabilities }, `message ids that dedupe of "${topic}" needs`);
   const refuse = (what: string, instead: string): never => {
     throw new CapabilityMissingError(name, `${what}, which the subscription to "${topic}" asks for`, instead);
   };

@@ -10,11 +10,13 @@ import {
   OverloadedError,
   PayloadError,
   RequestTimeoutError,
+  type Outcome,
 } from '../broker.errors.js';
 import { UNSERVED, type BrokerMetrics, type RequestMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
 import type { PolicyFor } from '../request-desk.js';
 import { Expiring, TimeoutList } from '../timeout-list.js';
+import { assertCarriesHeaders } from './capabilities.js';
 import { assertHeaders, contextHeaders, HEADER, type Headers } from './message-headers.js';
 import { decodePayload, encodePayload } from './payload.codec.js';
 import type { TransportDriver, WireBody, WireReply } from './transport-driver.port.js';
@@ -22,6 +24,8 @@ import { revive } from './wire-error.js';
 
 /** Enough to tell processes apart in logs; within one, a counter does. */
 const ID_PREFIX_LENGTH = 8;
+/** A service that is just starting may lose the question, which is then asked again. */
+const LONGEST_PROBE_MS = 1_000;
 
 interface RequestParts {
   readonly clock: Clock;
@@ -74,7 +78,10 @@ export class PendingRequests {
     const { timeoutMs = requestTimeoutMs, signal, headers, idempotent } = options;
     if (!(timeoutMs > 0))
       throw new PayloadError(`timeoutMs of the request "${pattern}" is ${timeoutMs}: it must be above 0 ms.`);
-    if (headers) assertHeaders(headers, `the request "${pattern}"`);
+    if (headers) {
+      assertCarriesHeaders(this.#parts.driver, `headers of the request "${pattern}"`);
+      assertHeaders(headers, `the request "${pattern}"`);
+    }
     signal?.throwIfAborted();
 
     const deadlineAt = this.#deadlineAt(timeoutMs);
@@ -87,13 +94,13 @@ export class PendingRequests {
     );
   }
 
-  /** Whether anybody serves the pattern; asked without running the handler. */
-  async probe(pattern: string): Promise<boolean> {
+  /** Whether anybody serves the pattern, as far as is known within `limitMs`; asked without running the handler. */
+  async probe(pattern: string, limitMs: number): Promise<boolean> {
     if (this.#parts.awayReason() !== undefined) return false;
     try {
       await this.#send(
         { pattern, headers: { [HEADER.probe]: '1' }, body: encodePayload(undefined) },
-        this.#now() + 1_000,
+        this.#now() + Math.min(limitMs, LONGEST_PROBE_MS),
       );
       return true;
     } catch (error) {
@@ -124,9 +131,9 @@ export class PendingRequests {
     pending.caller.reject(new NoResponderError(pending.name));
   }
 
-  onRequestFailed(id: string, reason: string): void {
+  onRequestFailed(id: string, reason: string, outcome: Outcome = 'unknown'): void {
     const pending = this.#pending.get(id);
-    if (pending) this.#fail(pending, new ConnectionLostError(pending.name, 'unknown', reason));
+    if (pending) this.#fail(pending, new ConnectionLostError(pending.name, outcome, reason));
   }
 
   onDisconnected(reason: string): void {

@@ -60,7 +60,7 @@ export class RemoteEvents {
   async publish(topic: string, payload: unknown, options: PublishOptions): Promise<PublishReceipt> {
     const { contexts, clock, driver, ids } = this.#parts;
     const { guarantee = 'sent', schema, id = ids.next(), timeoutMs = this.#options.current.requestTimeoutMs } = options;
-    assertPublishes(driver, topic, guarantee);
+    assertPublishes(driver, topic, options);
     assertId(id, topic);
     if (schema) await conforming(schema, payload, `The message for "${topic}"`);
     const message = { id, name: topic, headers: this.#headers(topic, options), body: encodePayload(payload) };

@@ -1,4 +1,5 @@
 import type { DeadLetter, DeadLetters } from '../../core/broker.port.js';
+import type { Outcome } from '../broker.errors.js';
 
 /** What a transport can truly do. Asking for more is refused: subscriptions at boot, calls when they are made. */
 export interface TransportCapabilities {
@@ -108,8 +109,8 @@ export interface DriverHost {
   onDisconnected(reason: string): void;
   onReply(requestId: string, reply: WireReply): void;
   onNoResponder(requestId: string): void;
-  /** The request will never be answered; the others may. */
-  onRequestFailed(requestId: string, reason: string): void;
+  /** The request will never be answered; the others may. `unsent` when that is certain. @default 'unknown' */
+  onRequestFailed(requestId: string, reason: string, outcome?: Outcome): void;
   /** Something failed that nobody waits for. */
   onFailure(what: string, error: unknown): void;
 }

@@ -190,6 +190,17 @@ describe('publishing over a transport', () => {
     await expect(broker.waitFor(['n'])).rejects.toMatchObject({ code });
   });
 
+  it('refuses what needs headers where none travel', async () => {
+    const { broker } = await transportFixture({}, { capabilities: { headers: false } });
+    const code = 'MESH_CAPABILITY_MISSING';
+    for (const options of [{ id: 'm-1' }, { key: 'k' }, { headers: { tenant: 'a' } }])
+      await expect(broker.publish('n', 1, options)).rejects.toMatchObject({ code });
+    await expect(broker.request('n', 1, { headers: { tenant: 'a' } })).rejects.toMatchObject({ code });
+    await expect(broker.subscribe('n', () => 1, { dedupe: true })).rejects.toMatchObject({ code });
+    await broker.subscribe('n', () => 1);
+    void watch(broker.publish('n', 1));
+  });
+
   it('refuses a replay that the transport cannot do, and one that is shared or not stored', async () => {
     const { broker } = await transportFixture({}, { capabilities: { replay: false } });
     const own = { group: false, guarantee: 'atLeastOnce', replay: true } as const;
@@ -286,6 +297,7 @@ describe('subscribing over a transport', () => {
     driver.deliver('n', {});
     driver.deliver('n', {});
     expect(metrics.read('mesh_messages_total{topic="n",direction="deliver",outcome="dropped"}')).toBe(1);
+    expect(broker.readHealth()).toMatchObject([{ status: 'degraded', reason: expect.stringMatching(/no room.*"n"/) }]);
   });
 
   it('hands back what had not begun when it drains, and still lets the running handler finish', async () => {

@@ -225,6 +225,14 @@ describe('answering over a transport', () => {
     expect(replies).toEqual([true, false]);
   });
 
+  it('asks no longer than there is time to wait for somebody who serves a pattern', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    const waiting = watch(broker.waitFor(['sum'], { timeoutMs: 100 }));
+    await clock.advance(120);
+    expect(waiting.outcome).toMatchObject({ code: 'MESH_REQUEST_TIMEOUT', details: { timeoutMs: 100 } });
+    expect(driver.requests).toHaveLength(1);
+  });
+
   it('opens an intake again that could not be opened', async () => {
     const { broker, driver, clock, told } = await transportFixture();
     driver.refuseIntakes = new Error('no permission');

@@ -191,7 +191,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
           'send a request and mind its timeout',
         ),
       );
-    const isServed = (pattern: string): Promise<boolean> => this.#requests.probe(pattern);
+    const isServed = (pattern: string, leftMs: number): Promise<boolean> => this.#requests.probe(pattern, leftMs);
     return waitForPatterns(patterns.map(patternKey), isServed, { ...options, clock: this.#parts.clock });
   }
 
@@ -238,8 +238,11 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
       deadLetters: this.#events.bus.deadLetterCount,
     };
     const { awayReason } = this.#connection;
-    if (awayReason === undefined) return [{ name: 'broker', status: 'up', details }];
-    return [{ name: 'broker', status: 'down', reason: `The connection is away: ${awayReason}`, details }];
+    if (awayReason !== undefined)
+      return [{ name: 'broker', status: 'down', reason: `The connection is away: ${awayReason}`, details }];
+    const { noRoom: reason } = this.#events.bus;
+    if (reason === undefined) return [{ name: 'broker', status: 'up', details }];
+    return [{ name: 'broker', status: 'degraded', reason, details }];
   }
 
   #host(): DriverHost {
@@ -248,7 +251,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
       onDisconnected: (reason) => this.#onDisconnected(reason),
       onReply: (id, reply) => this.#requests.onReply(id, reply),
       onNoResponder: (id) => this.#requests.onNoResponder(id),
-      onRequestFailed: (id, reason) => this.#requests.onRequestFailed(id, reason),
+      onRequestFailed: (id, reason, outcome) => this.#requests.onRequestFailed(id, reason, outcome),
       onFailure: (what, error) => this.#tellFailure(what, error),
     };
   }
