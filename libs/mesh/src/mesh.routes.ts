@@ -10,7 +10,7 @@ import { HealthAggregator } from './health/health.aggregator.js';
 import { HealthFormatter } from './health/health.formatter.js';
 import { healthRoutes } from './health/health.routes.js';
 import { HttpIntake } from './lifecycle/http.intake.js';
-import { inboundContext } from './lifecycle/inbound-context.js';
+import { contextHeaders, inboundContext } from './lifecycle/inbound-context.js';
 import { MeshLifecycle } from './lifecycle/mesh-lifecycle.js';
 import { RawRouteTable } from './lifecycle/raw-route.table.js';
 import { LogSink } from './logging/log-sink.js';
@@ -61,7 +61,9 @@ export class MeshRoutes {
     const events = this.get(MeshEvents);
     const table = new RawRouteTable(events);
     const listener = new OpsListener(options, events, (request, response) => {
-      void contexts.run(inboundContext(request.headers, clock, ids), () => table.serve(request, response));
+      void contexts.run(inboundContext(contextHeaders(request.rawHeaders), clock, ids), () =>
+        table.serve(request, response),
+      );
     });
     this.get(MeshLifecycle).register(listener, 'mesh');
     return { addRoute: (route) => table.add(route) };

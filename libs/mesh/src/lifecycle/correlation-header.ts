@@ -4,7 +4,7 @@ const NAME = 'x-correlation-id';
 
 const ID = Symbol('nestjs-mesh correlation id');
 
-type WriteHead = (this: ServerResponse, ...args: unknown[]) => ServerResponse;
+type WriteHead = (this: ServerResponse, status: number, reason?: unknown, headers?: unknown) => ServerResponse;
 type Identified = ServerResponse & { [ID]?: string };
 
 /**
@@ -19,15 +19,16 @@ export function identify(response: ServerResponse, correlationId: string): void 
 }
 
 /** One function for all responses: a closure for each would be a tenth of the garbage that a request leaves. */
-const writeHead: WriteHead = function (this: Identified, ...args) {
-  const correlationId = this[ID]!;
-  const headers = args.at(-1);
-  if (!this.hasHeader(NAME)) {
-    if (isPlain(headers) && !announcesStream(headers)) args[args.length - 1] = withId(headers, correlationId);
-    else this.setHeader(NAME, correlationId);
-  }
+const writeHead: WriteHead = function (this: Identified, status, reason, headers) {
   const { writeHead: original } = Object.getPrototypeOf(this) as { readonly writeHead: WriteHead };
-  return original.apply(this, args);
+  const given = headers ?? reason;
+  if (this.hasHeader(NAME)) return original.call(this, status, reason, headers);
+  if (!isPlain(given) || announcesStream(given)) {
+    this.setHeader(NAME, this[ID]!);
+    return original.call(this, status, reason, headers);
+  }
+  const identified = withId(given, this[ID]!);
+  return given === reason ? original.call(this, status, identified) : original.call(this, status, reason, identified);
 };
 
 function isPlain(headers: unknown): headers is OutgoingHttpHeaders {

@@ -9,7 +9,7 @@ import type { RawRoute } from '../core/raw-route.js';
 import type { Tracer } from '../core/trace-context.js';
 import type { Drainable } from './drainable.js';
 import { identify } from './correlation-header.js';
-import { inboundContext } from './inbound-context.js';
+import { contextHeaders, inboundContext } from './inbound-context.js';
 import { RawRouteTable } from './raw-route.table.js';
 import { endEventStream, isOpenEventStream } from './event-stream.js';
 import { OpenRequest, OpenRequests } from './open-requests.js';
@@ -143,7 +143,7 @@ export class HttpIntake implements Drainable {
     const request = hookRequest.raw ?? hookRequest;
     const response = hookResponse.raw ?? hookResponse;
     const { contexts, clock, ids, tracer } = this.#deps;
-    const context = inboundContext(request.headers, clock, ids, tracer?.active());
+    const context = inboundContext(contextHeaders(request.rawHeaders), clock, ids, tracer?.active());
     identify(response, context.correlationId);
     if (this.#draining) askToReconnect(response);
 

@@ -1,5 +1,5 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import { CONTEXT_HEADER } from '../core/context-headers.js';
+import type { ContextHeaders } from './inbound-context.js';
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -21,7 +21,7 @@ interface RpcContext {
  * The headers of a message that a transport of Nest's brought in, as those of an HTTP request: what the mesh's broker
  * sends along with a message goes by other names than with a request, and either may come.
  */
-export function rpcHeaders(context: unknown): IncomingHttpHeaders {
+export function rpcHeaders(context: unknown): ContextHeaders {
   const values = textsOf(valuesIn((context ?? {}) as RpcContext));
   const { correlationId, timeoutMs } = CONTEXT_HEADER;
   return {
