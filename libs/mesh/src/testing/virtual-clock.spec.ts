@@ -13,4 +13,15 @@ describe('VirtualClock', () => {
     expect(readings).toEqual(readings.toSorted((a, b) => a - b));
     expect(clock.monotonic()).toBe(100);
   });
+
+  it('stays where it is once it is told to stop', async () => {
+    const clock = new VirtualClock();
+    const told = new AbortController();
+    const fired: string[] = [];
+    clock.setTimer(() => (fired.push('first'), told.abort()), 40);
+    clock.setTimer(() => fired.push('second'), 50);
+    await clock.advance(100, told.signal);
+    expect(fired).toEqual(['first']);
+    expect(clock.monotonic()).toBe(40);
+  });
 });

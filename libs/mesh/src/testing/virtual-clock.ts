@@ -38,18 +38,21 @@ export class VirtualClock extends Clock {
     return { cancel: () => void this.#pending.delete(pending) };
   }
 
-  /** Moves time forward, firing each timer that falls due at its own moment and letting promises settle in between. */
-  async advance(ms: number): Promise<void> {
+  /**
+   * Moves time forward, firing each timer that falls due at its own moment and letting promises settle in between. Stays
+   * where it is once the signal aborts.
+   */
+  async advance(ms: number, signal?: AbortSignal): Promise<void> {
     const until = this.#elapsedMs + ms;
     await settle();
-    for (let next = this.#next(until); next; next = this.#next(until)) {
+    for (let next = this.#next(until); next && !signal?.aborted; next = this.#next(until)) {
       this.#pending.delete(next);
       this.#elapsedMs = Math.max(this.#elapsedMs, next.at);
       next.callback();
       await settle();
     }
     // Another advance may have gone further meanwhile.
-    this.#elapsedMs = Math.max(this.#elapsedMs, until);
+    if (!signal?.aborted) this.#elapsedMs = Math.max(this.#elapsedMs, until);
   }
 
   /** Sets the machine's clock without letting any time pass, as NTP or an operator would. */

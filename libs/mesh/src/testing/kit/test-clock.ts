@@ -1,4 +1,4 @@
-import type { Timer } from '../../core/clock.js';
+import type { Timer, TimerOptions } from '../../core/clock.js';
 import { VirtualClock } from '../virtual-clock.js';
 
 /** A timer that waits. */
@@ -8,18 +8,24 @@ export interface WaitingTimer {
   readonly setBy: string;
 }
 
+interface Waiting {
+  readonly at: number;
+  readonly keepAlive: boolean;
+  readonly trace: Error;
+}
+
 /** The virtual clock of a test application: it knows who set which timer, and can be let run. */
 export class TestClock extends VirtualClock {
-  readonly #waiting = new Map<object, { readonly at: number; readonly trace: Error }>();
-  #run: { readonly speed: number } | undefined;
+  readonly #waiting = new Map<object, Waiting>();
+  #run: AbortController | undefined;
 
-  override setTimer(callback: () => void, delayMs: number): Timer {
+  override setTimer(callback: () => void, delayMs: number, { keepAlive = false }: TimerOptions = {}): Timer {
     const key = {};
     const timer = super.setTimer(() => {
       this.#waiting.delete(key);
       callback();
     }, delayMs);
-    this.#waiting.set(key, { at: this.monotonic() + delayMs, trace: new Error('set here') });
+    this.#waiting.set(key, { at: this.monotonic() + delayMs, keepAlive, trace: new Error('set here') });
     return {
       cancel: () => {
         this.#waiting.delete(key);
@@ -40,21 +46,28 @@ export class TestClock extends VirtualClock {
    * socket. At `speed` 1 it is never faster than the clock on the wall.
    */
   run(speed = 1): void {
-    const run = { speed };
-    this.#run = run;
-    void this.#goOn(run);
+    this.stop();
+    this.#run = new AbortController();
+    void this.#goOn(speed, this.#run.signal);
   }
 
   stop(): void {
-    this.#run = undefined;
+    this.#run?.abort();
   }
 
-  /** Until it is stopped, or another run has begun. */
-  async #goOn(run: { readonly speed: number }): Promise<void> {
-    while (this.#run === run) {
-      await new Promise((resolve) => setTimeout(resolve, 1).unref());
-      await this.advance(run.speed);
+  async #goOn(speed: number, stopped: AbortSignal): Promise<void> {
+    while (!stopped.aborted) {
+      await this.#wallMillisecond();
+      await this.advance(speed, stopped);
     }
+  }
+
+  /** Keeps the process alive for those timers that would do so on the machine's clock. */
+  #wallMillisecond(): Promise<void> {
+    return new Promise((resolve) => {
+      const handle = setTimeout(resolve, 1);
+      if (![...this.#waiting.values()].some(({ keepAlive }) => keepAlive)) handle.unref();
+    });
   }
 }
 
