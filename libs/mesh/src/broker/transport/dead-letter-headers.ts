@@ -3,7 +3,7 @@ import { HEADER, type Headers } from './message-headers.js';
 import { decodePayload } from './payload.codec.js';
 import type { WireBody } from './transport-driver.port.js';
 
-const DEAD = {
+export const DEAD = {
   handler: 'mesh-dead-handler',
   attempts: 'mesh-dead-attempts',
   error: 'mesh-dead-error',

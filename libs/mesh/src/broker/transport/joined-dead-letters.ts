@@ -1,6 +1,5 @@
 import type { DeadLetter, DeadLetters } from '../../core/broker.port.js';
-
-const LIST_LIMIT = 1_000;
+import { LIST_LIMIT } from './stored-dead-letters.js';
 
 /** The dead letters of one topic in two places: on the server, and in this process's memory. */
 export class JoinedDeadLetters implements DeadLetters {

@@ -40,6 +40,19 @@ export function assertHeaders(headers: Headers, what: string): void {
   }
 }
 
+/**
+ * What a caller sends along. The headers of a received message may be passed on whole: those that the mesh or the wire
+ * wrote there are of that message, and left out.
+ */
+export function passedOn(headers: Headers): Headers {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !isOfOneMessage(name)));
+}
+
+function isOfOneMessage(name: string): boolean {
+  if (name === HEADER.correlationId || name === HEADER.key) return false;
+  return /^(mesh-|nats-|content-type$)/i.test(name);
+}
+
 /** @throws {PayloadError} for an id that no wire carries: it travels as a header. */
 export function assertId(id: string, topic: string): void {
   if (typeof id !== 'string' || id === '' || FORBIDDEN.test(id))

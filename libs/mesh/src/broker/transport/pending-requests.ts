@@ -17,7 +17,7 @@ import type { RemoteBrokerOptions } from '../broker.options.js';
 import type { PolicyFor } from '../request-desk.js';
 import { Expiring, TimeoutList } from '../timeout-list.js';
 import { assertCarriesHeaders } from './capabilities.js';
-import { assertHeaders, contextHeaders, HEADER, type Headers } from './message-headers.js';
+import { assertHeaders, contextHeaders, HEADER, passedOn, type Headers } from './message-headers.js';
 import { decodePayload, encodePayload } from './payload.codec.js';
 import type { TransportDriver, WireBody, WireReply } from './transport-driver.port.js';
 import { revive } from './wire-error.js';
@@ -85,7 +85,7 @@ export class PendingRequests {
     signal?.throwIfAborted();
 
     const deadlineAt = this.#deadlineAt(timeoutMs);
-    const call: OutgoingCall = { pattern, headers, body: encodePayload(payload) };
+    const call: OutgoingCall = { pattern, headers: headers && passedOn(headers), body: encodePayload(payload) };
     const policy = this.#parts.policyFor?.(pattern, `broker:${pattern}`);
     if (!policy) return this.#send(call, deadlineAt, signal);
     return policy.execute(

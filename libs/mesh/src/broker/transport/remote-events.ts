@@ -18,7 +18,7 @@ import { conforming } from '../payload-schema.js';
 import { assertPublishes } from './capabilities.js';
 import { eventIntake } from './event-intake.js';
 import { IntakeSlot } from './intake-slot.js';
-import { assertHeaders, assertId, contextHeaders, HEADER } from './message-headers.js';
+import { assertHeaders, assertId, contextHeaders, HEADER, passedOn } from './message-headers.js';
 import { Outbox } from './outbox.js';
 import { encodePayload } from './payload.codec.js';
 import type { TransportDriver } from './transport-driver.port.js';
@@ -104,7 +104,7 @@ export class RemoteEvents {
 
   #headers(topic: string, { headers, key }: PublishOptions): Record<string, string> {
     const { contexts, clock, service } = this.#parts;
-    const sent = contextHeaders(headers, contexts.current());
+    const sent = contextHeaders(headers && passedOn(headers), contexts.current());
     sent[HEADER.source] = `${service.name}/${service.instance}`;
     sent[HEADER.sentAt] = String(clock.now());
     if (key !== undefined) sent[HEADER.key] = key;

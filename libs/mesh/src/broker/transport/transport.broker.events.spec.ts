@@ -139,6 +139,25 @@ describe('publishing over a transport', () => {
     expect(driver.published).toHaveLength(3);
   });
 
+  it('passes on the headers of a received message without those that are of that message alone', async () => {
+    const { broker, driver } = await transportFixture();
+    const headers = {
+      tenant: 'a',
+      'mesh-correlation-id': 'c',
+      'mesh-key': 'k',
+      'mesh-id': 'm-0',
+      'mesh-only-group': 'g',
+      'content-type': 'application/octet-stream',
+    };
+    void watch(broker.publish('n', 1, { headers }));
+    void watch(broker.request('n', 1, { headers: { ...headers, 'mesh-probe': '1' } }));
+    await settled();
+    const own = { tenant: 'a', 'mesh-correlation-id': 'c', 'mesh-key': 'k' };
+    const { 'mesh-source': _source, 'mesh-sent-at': _sentAt, ...published } = driver.published[0]!.message.headers;
+    expect(published).toEqual(own);
+    expect(driver.requests[0]!.headers).toEqual({ ...own, 'mesh-timeout-ms': '5000' });
+  });
+
   it('refuses an id that is no line of its own', async () => {
     const { broker } = await transportFixture();
     for (const id of ['a\r\nNats-Rollup: all', '', 7 as never])
