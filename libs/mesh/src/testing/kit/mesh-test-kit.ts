@@ -43,8 +43,7 @@ export class MeshTestKit {
     this.#bench = bench;
     this.clock = bench.clock;
     this.dice = bench.ids;
-    const { config } = mesh;
-    this.messages = new TestedMessages(mesh.broker, bench.clock, () => config.snapshot.broker.requestTimeoutMs);
+    this.messages = new TestedMessages(mesh.broker);
     this.metrics = new TestedMetrics(mesh.metrics);
     this.cache = new TestedCache(bench.store, bench.input, this.metrics);
     mesh.events.onAny((name, event) => void this.#told.push({ name, event }));

@@ -6,12 +6,17 @@ export class Rules<R> {
     this.#rules.set(name, { rule, left: times });
   }
 
-  /** The rule for this time, if there is one. */
-  take(name: string): R | undefined {
+  /** Whether this is the rule for the next time. */
+  has(name: string, rule: R): boolean {
     const entry = this.#rules.get(name);
-    if (!entry || entry.left <= 0) return undefined;
-    entry.left--;
-    return entry.rule;
+    return entry !== undefined && entry.rule === rule && entry.left > 0;
+  }
+
+  /** As {@link has}; the time is used up then. */
+  take(name: string, rule: R): boolean {
+    if (!this.has(name, rule)) return false;
+    this.#rules.get(name)!.left--;
+    return true;
   }
 
   clear(name?: string): void {
