@@ -5,7 +5,7 @@ import { type Point, peaceful, shared, violent } from './nest-own.points.js';
 import { type Side, startPair } from './nest-points.fixture.js';
 import { mqtt, nats, type NestServerKind, redis, rmq, tcp } from './nest-servers.fixture.js';
 
-const PAGE = 'docs/broker.md';
+const PAGE = 'docs/broker-nest.md';
 const BEGIN = '<!-- what holds over Nest: renew with UPDATE_DOCS=1 npx vitest run test/broker/nest-own -->\n\n';
 const END = '\n\n<!-- end of what holds over Nest -->';
 const SIDES: readonly Side[] = ["Nest's own", 'the mesh'];
