@@ -118,8 +118,12 @@ export class EventBus {
   }
 
   /** @throws {MeshConfigError} for a second one of a name: they would share dead letters, and on a server messages, unknowingly. */
-  subscribe(topic: string, handler: MessageHandler<never>, options: SubscribeOptions): EventSubscription {
-    const name = options.name ?? (handler.name || 'anonymous');
+  subscribe(
+    topic: string,
+    handler: MessageHandler<never>,
+    options: SubscribeOptions & { readonly name: string },
+  ): EventSubscription {
+    const { name } = options;
     const namesake = this.#topics.get(topic)?.find(name);
     if (namesake && (!options.group || namesake.group !== options.group))
       throw new MeshConfigError(

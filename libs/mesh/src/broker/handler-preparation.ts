@@ -1,4 +1,4 @@
-import type { MessageHandler, SubscribeOptions } from '../core/broker.port.js';
+import type { MessageHandler, RequestHandler, ServeOptions, SubscribeOptions } from '../core/broker.port.js';
 import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEvents } from '../core/mesh.events.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
@@ -48,6 +48,16 @@ export function groupOf(name: string, group: string | undefined, service: Servic
   return group ?? `${service.name}.${name}`;
 }
 
+/** What a handler is called where its options don't say it. */
+export function nameOf(handler: { readonly name: string }, { name }: { readonly name?: string }): string {
+  return name ?? (handler.name || 'anonymous');
+}
+
+/** The handler behind the schema of its requests, if it has one. */
+export function prepareRequestHandler(key: string, handler: RequestHandler, { schema }: ServeOptions): RequestHandler {
+  return schema ? checked(schema, `The request "${key}"`, handler) : handler;
+}
+
 export function assertTopic(topic: string): void {
   if (typeof topic !== 'string' || topic === '')
     throw new PayloadError(`A topic is a string that is not empty, not ${topic === '' ? "''" : typeof topic}.`);
@@ -57,6 +67,7 @@ export function assertSubscribeOptions(
   topic: string,
   { concurrency, maxDeliver, backoffMs, replay, group, guarantee }: SubscribeOptions,
 ): void {
+  assertTopic(topic);
   const wrong = (name: string, value: unknown): never => {
     throw new MeshConfigError(
       `The subscription to "${topic}" has ${name} ${String(value)}: it must be a whole number of at least 1.`,

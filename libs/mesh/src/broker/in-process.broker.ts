@@ -20,14 +20,23 @@ import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEvents } from '../core/mesh.events.js';
 import type { BrokerCollaborators } from './broker-collaborators.js';
 import { BrokerLife } from './broker-life.js';
+import { agesOf, brokerHealth, toldIfLost } from './broker-reports.js';
 import { BrokerMetrics } from './broker.metrics.js';
 import type { SharedBrokerOptions } from './broker.options.js';
 import type { DeadLetterQueue } from './dead-letters.js';
 import { EventBus } from './event-bus.js';
 import { MemoryDedupeStore } from './dedupe/memory-dedupe.store.js';
-import { assertSubscribeOptions, assertTopic, prepareHandler, type HandlerParts } from './handler-preparation.js';
+import {
+  assertSubscribeOptions,
+  assertTopic,
+  nameOf,
+  prepareHandler,
+  prepareRequestHandler,
+  type HandlerParts,
+} from './handler-preparation.js';
 import { patternKey } from './message-pattern.js';
-import { checked, conforming } from './payload-schema.js';
+import { conforming } from './payload-schema.js';
+import { askChecked } from './request-checks.js';
 import { RequestDesk } from './request-desk.js';
 import type { RequestRoute } from './request-exchange.js';
 import { waitForPatterns } from './wait-for.js';
@@ -103,16 +112,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   }
 
   override publish(topic: string, payload?: unknown, options: PublishOptions = {}): Promise<PublishReceipt> {
-    const published = this.#publish(topic, payload, options);
-    // Told even where nobody awaits it; it ends no process then.
-    published.catch((error: unknown) =>
-      this.#meshEvents.emit('broker.transport-failed', {
-        transport: 'in-process',
-        what: `the message for "${topic}"`,
-        error,
-      }),
-    );
-    return published;
+    return toldIfLost(this.#publish(topic, payload, options), this.#meshEvents, { transport: 'in-process', topic });
   }
 
   override async subscribe<T = unknown>(
@@ -120,12 +120,11 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     handler: MessageHandler<T>,
     options: SubscribeOptions = {},
   ): Promise<Subscription> {
-    assertTopic(topic);
     assertSubscribeOptions(topic, options);
     this.#life.assertOpen(`The subscription to "${topic}"`);
-    const name = options.name ?? (handler.name || 'anonymous');
-    const prepared = prepareHandler(topic, handler as MessageHandler<never>, { ...options, name }, this.#handlerParts);
-    return this.#bus.subscribe(topic, prepared, { ...options, name });
+    const own = { ...options, name: nameOf(handler, options) };
+    const prepared = prepareHandler(topic, handler as MessageHandler<never>, own, this.#handlerParts);
+    return this.#bus.subscribe(topic, prepared, own);
   }
 
   /**
@@ -133,10 +132,9 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
    * @throws {MeshConfigError} when the pattern has a handler already: it would be unclear who answers.
    */
   serve(pattern: unknown, handler: RequestHandler, options: ServeOptions = {}): () => void {
-    const { name = handler.name || 'anonymous', payloadOnly = false, schema } = options;
     const key = patternKey(pattern);
-    const bound = schema ? checked(schema, `The request "${key}"`, handler) : handler;
-    return this.#desk.serve(key, bound as RequestRoute['handler'], { name, payloadOnly });
+    const bound = prepareRequestHandler(key, handler, options) as RequestRoute['handler'];
+    return this.#desk.serve(key, bound, { name: nameOf(handler, options), payloadOnly: options.payloadOnly ?? false });
   }
 
   /** The patterns that are answered, by the name of their handler. */
@@ -195,9 +193,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
       queued: this.#bus.queued,
       deadLetters: this.#bus.deadLetterCount,
     };
-    const { noRoom: reason } = this.#bus;
-    if (reason === undefined) return [{ name: 'broker', status: 'up', details }];
-    return [{ name: 'broker', status: 'degraded', reason, details }];
+    return brokerHealth(details, this.#bus);
   }
 
   async #publish(topic: string, payload: unknown, options: PublishOptions): Promise<PublishReceipt> {
@@ -207,11 +203,10 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     return this.#bus.publish(topic, payload, options);
   }
 
-  async #requestChecked<R>(key: string, payload: unknown, options: RequestOptions): Promise<R> {
-    const { schema, answerSchema } = options;
-    if (schema) await conforming(schema, payload, `The request "${key}"`);
-    const answer = await this.#desk.request(key, payload, options);
-    return (answerSchema ? await conforming(answerSchema, answer, `The answer to "${key}"`) : answer) as R;
+  // Apart, so that a request without a schema pays for no closure.
+  #requestChecked<R>(key: string, payload: unknown, options: RequestOptions): Promise<R> {
+    const ask = (): Promise<unknown> => this.#desk.request(key, payload, options);
+    return askChecked(key, payload, { ...options, ask }) as Promise<R>;
   }
 
   get #isIdle(): boolean {
@@ -223,8 +218,6 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   }
 
   #unfinished(): DrainReport['abandoned'] {
-    const now = this.#clock.monotonic();
-    const requests = this.#desk.running.map(({ name, startedAt }) => ({ name, ageMs: now - startedAt }));
-    return [...requests, ...this.#bus.unfinished()];
+    return [...agesOf(this.#desk.running, this.#clock.monotonic()), ...this.#bus.unfinished()];
   }
 }

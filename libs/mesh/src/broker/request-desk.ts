@@ -4,13 +4,14 @@ import type { Clock } from '../core/clock.js';
 import type { Ids } from '../core/ids.js';
 import { IN_PROCESS } from '../core/in-process.js';
 import type { LiveOptions } from '../core/live-options.js';
-import { MeshConfigError } from '../core/mesh.errors.js';
 import type { Attempt, Policy } from '../core/policy.port.js';
-import { NoResponderError, OverloadedError, PayloadError, RequestTimeoutError } from './broker.errors.js';
+import { NoResponderError, RequestTimeoutError } from './broker.errors.js';
 import { UNSERVED, type BrokerMetrics } from './broker.metrics.js';
 import type { SharedBrokerOptions } from './broker.options.js';
 import { CountedIds } from './counted-ids.js';
+import { assertTimeout, executeOptions, tooManyRequests } from './request-checks.js';
 import { RequestExchange, type ExchangeTable, type RequestRoute, type Running } from './request-exchange.js';
+import { RouteTable } from './route-table.js';
 import { TimeoutList } from './timeout-list.js';
 
 /** How long an offset between the two clocks is trusted: as late as a jump of the machine's clock may be noticed. */
@@ -47,7 +48,7 @@ export class RequestDesk implements ExchangeTable {
   readonly #options: LiveOptions<SharedBrokerOptions>;
   readonly #metrics: BrokerMetrics;
   readonly #parts: DeskCollaborators;
-  readonly #routes = new Map<string, RequestRoute>();
+  readonly #routes = new RouteTable<RequestRoute>();
   // Handlers that nobody waits for any more; the others are found in the timeouts.
   readonly #overdue = new Set<RequestExchange>();
   readonly #correlationIds: CountedIds;
@@ -81,29 +82,18 @@ export class RequestDesk implements ExchangeTable {
 
   /** The patterns that are answered, by the name of their handler. */
   get handlers(): ReadonlyMap<string, string> {
-    return new Map([...this.#routes].map(([key, route]) => [key, route.name]));
+    return this.#routes.handlers;
   }
 
   serve(key: string, handler: RequestRoute['handler'], options: { name: string; payloadOnly: boolean }): () => void {
-    const { name } = options;
-    const taken = this.#routes.get(key);
-    if (taken)
-      throw new MeshConfigError(
-        `"${key}" is answered by ${taken.name} and by ${name}; a pattern has one handler. Rename one of them.`,
-        { pattern: key, handlers: [taken.name, name] },
-      );
-    const route: RequestRoute = {
+    return this.#routes.claim(key, {
       key,
       policyName: `broker:${key}`,
       handler,
       ...options,
       policy: undefined,
       metrics: this.#metrics.request(key),
-    };
-    this.#routes.set(key, route);
-    return () => {
-      if (this.#routes.get(key) === route) this.#routes.delete(key);
-    };
+    });
   }
 
   /** @throws what refuses the request before its handler runs; everything later rejects. */
@@ -112,8 +102,7 @@ export class RequestDesk implements ExchangeTable {
     const { maxInFlight, requestTimeoutMs } = this.#options.current;
     if (this.#inFlight >= maxInFlight) this.#refuseOverload(route, maxInFlight);
     const { signal, timeoutMs = requestTimeoutMs } = options;
-    if (!(timeoutMs > 0))
-      throw new PayloadError(`timeoutMs of the request "${key}" is ${timeoutMs}: it must be above 0 ms.`);
+    assertTimeout(key, timeoutMs);
     signal?.throwIfAborted();
 
     const parent = this.#parts.contexts.current();
@@ -178,15 +167,8 @@ export class RequestDesk implements ExchangeTable {
 
   /** Each attempt is a run of the handler of its own: one that timed out may still be at work when the next begins. */
   #callUnderPolicy(policy: Policy, call: RequestCall, exchange: RequestExchange): Promise<unknown> {
-    const { signal, idempotent } = call.options;
-    const deadline = call.deadlineAt;
     const attempt = (handle: Attempt): unknown => exchange.runAttempt(() => this.#call(call, handle));
-    if (!signal && idempotent === undefined) return policy.execute(attempt, { deadline });
-    return policy.execute(attempt, {
-      deadline,
-      ...(signal && { signal }),
-      ...(idempotent !== undefined && { idempotent }),
-    });
+    return policy.execute(attempt, executeOptions(call.deadlineAt, call.options));
   }
 
   #noResponder(key: string): never {
@@ -196,7 +178,7 @@ export class RequestDesk implements ExchangeTable {
 
   #refuseOverload({ key, metrics }: RequestRoute, limit: number): never {
     metrics.refused.inc();
-    throw new OverloadedError(`The request "${key}"`, limit, 'requests run');
+    throw tooManyRequests(key, limit);
   }
 
   #refuseExpired({ key, metrics }: RequestRoute): never {

@@ -4,16 +4,10 @@ import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
 import type { LiveOptions } from '../../core/live-options.js';
 import { isMeshError } from '../../core/mesh.error.js';
-import {
-  ConnectionLostError,
-  NoResponderError,
-  OverloadedError,
-  PayloadError,
-  RequestTimeoutError,
-  type Outcome,
-} from '../broker.errors.js';
+import { ConnectionLostError, NoResponderError, RequestTimeoutError, type Outcome } from '../broker.errors.js';
 import { UNSERVED, type BrokerMetrics, type RequestMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
+import { assertTimeout, executeOptions, tooManyRequests } from '../request-checks.js';
 import type { PolicyFor } from '../request-desk.js';
 import { Expiring, TimeoutList } from '../timeout-list.js';
 import { assertCarriesHeaders } from './capabilities.js';
@@ -74,10 +68,9 @@ export class PendingRequests {
   /** @throws what refuses the request before anything is sent; everything later rejects. */
   request(pattern: string, payload: unknown, options: RequestOptions): Promise<unknown> {
     const { requestTimeoutMs, maxInFlight } = this.#options.current;
-    if (this.#pending.size >= maxInFlight) this.#refuseOverload(pattern, maxInFlight);
-    const { timeoutMs = requestTimeoutMs, signal, headers, idempotent } = options;
-    if (!(timeoutMs > 0))
-      throw new PayloadError(`timeoutMs of the request "${pattern}" is ${timeoutMs}: it must be above 0 ms.`);
+    if (this.#pending.size >= maxInFlight) this.#refuse(pattern, tooManyRequests(pattern, maxInFlight));
+    const { timeoutMs = requestTimeoutMs, signal, headers } = options;
+    assertTimeout(pattern, timeoutMs);
     if (headers) {
       assertCarriesHeaders(this.#parts.driver, `headers of the request "${pattern}"`);
       assertHeaders(headers, `the request "${pattern}"`);
@@ -90,7 +83,7 @@ export class PendingRequests {
     if (!policy) return this.#send(call, deadlineAt, signal);
     return policy.execute(
       (attempt) => this.#send(call, Math.min(deadlineAt, this.#now() + attempt.remainingMs), attempt.signal),
-      { deadline: deadlineAt, ...(signal && { signal }), ...(idempotent !== undefined && { idempotent }) },
+      executeOptions(deadlineAt, options),
     );
   }
 
@@ -214,10 +207,6 @@ export class PendingRequests {
   #refuse(pattern: string, error: Error): never {
     this.#metricsOf(pattern).refused.inc();
     throw error;
-  }
-
-  #refuseOverload(pattern: string, limit: number): never {
-    this.#refuse(pattern, new OverloadedError(`The request "${pattern}"`, limit, 'requests run'));
   }
 
   #timeOut(pattern: string, timeoutMs: number): never {

@@ -13,7 +13,7 @@ import type { BrokerMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
 import type { DedupeStore } from '../dedupe/dedupe.store.js';
 import { EventBus } from '../event-bus.js';
-import { groupOf, prepareHandler } from '../handler-preparation.js';
+import { groupOf, nameOf, prepareHandler } from '../handler-preparation.js';
 import { conforming } from '../payload-schema.js';
 import { assertPublishes } from './capabilities.js';
 import { eventIntake } from './event-intake.js';
@@ -73,7 +73,7 @@ export class RemoteEvents {
 
   async subscribe(topic: string, handler: MessageHandler<never>, options: SubscribeOptions): Promise<Subscription> {
     const { events, metrics, driver, service, dedupe: store, isConnected } = this.#parts;
-    const name = options.name ?? (handler.name || 'anonymous');
+    const name = nameOf(handler, options);
     const own = { ...options, name };
     const prepared = prepareHandler(topic, handler, own, { events, metrics, options: this.#options, service, store });
     const subscription = this.bus.subscribe(topic, prepared, own);

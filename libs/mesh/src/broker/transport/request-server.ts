@@ -8,13 +8,14 @@ import type { Ids } from '../../core/ids.js';
 import type { LiveOptions } from '../../core/live-options.js';
 import { isMeshError, type MeshError } from '../../core/mesh.error.js';
 import type { MeshEvents } from '../../core/mesh.events.js';
-import { MeshConfigError } from '../../core/mesh.errors.js';
 import { toWire } from '../../core/remote.error.js';
 import type { Counter, Histogram } from '../../core/metrics.port.js';
-import { OverloadedError, RequestTimeoutError } from '../broker.errors.js';
+import { RequestTimeoutError } from '../broker.errors.js';
 import type { BrokerMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
 import { handlerResult, isPromiseLike } from '../handler-result.js';
+import { tooManyRequests } from '../request-checks.js';
+import { RouteTable } from '../route-table.js';
 import { Expiring, TimeoutList } from '../timeout-list.js';
 import { IntakeSlot } from './intake-slot.js';
 import { contextOf, HEADER, timeoutOf, type Headers } from './message-headers.js';
@@ -50,7 +51,7 @@ interface Route {
 export class RequestServer {
   readonly #options: LiveOptions<RemoteBrokerOptions>;
   readonly #parts: ServerParts;
-  readonly #routes = new Map<string, Route>();
+  readonly #routes = new RouteTable<Route>();
   readonly #running = new Set<ServedRequest>();
   readonly #timeouts: TimeoutList<ServedRequest>;
   #finished = 0;
@@ -62,7 +63,7 @@ export class RequestServer {
   }
 
   get handlers(): ReadonlyMap<string, string> {
-    return new Map([...this.#routes].map(([pattern, { name }]) => [pattern, name]));
+    return this.#routes.handlers;
   }
 
   get running(): ReadonlySet<{ readonly name: string; readonly startedAt: number }> {
@@ -82,13 +83,8 @@ export class RequestServer {
     return this.#routes.get(pattern)?.slot.opening;
   }
 
-  serve(pattern: string, name: string, handler: RequestHandler): IntakeSlot {
-    const taken = this.#routes.get(pattern);
-    if (taken)
-      throw new MeshConfigError(
-        `"${pattern}" is answered by ${taken.name} and by ${name}; a pattern has one handler. Rename one of them.`,
-        { pattern, handlers: [taken.name, name] },
-      );
+  /** Returns the function that ends it. */
+  serve(pattern: string, name: string, handler: RequestHandler): () => Promise<void> {
     const count = (outcome: string): Counter => this.#parts.metrics.counter(pattern, 'serve', outcome);
     const route: Route = {
       pattern,
@@ -101,12 +97,11 @@ export class RequestServer {
       refused: count('refused'),
       expired: count('expired'),
     };
-    this.#routes.set(pattern, route);
-    return route.slot;
-  }
-
-  remove(pattern: string, slot: IntakeSlot): void {
-    if (this.#routes.get(pattern)?.slot === slot) this.#routes.delete(pattern);
+    const leave = this.#routes.claim(pattern, route);
+    return () => {
+      leave();
+      return route.slot.stop();
+    };
   }
 
   /** Leaves no timer behind; what runs is not waited for. */
@@ -126,8 +121,7 @@ export class RequestServer {
     }
     if (this.#running.size >= maxInFlight) {
       route.refused.inc();
-      const error = new OverloadedError(`The request "${pattern}"`, maxInFlight, 'requests run');
-      return this.#reply(route, request, this.#refusal(error));
+      return this.#reply(route, request, this.#refusal(tooManyRequests(pattern, maxInFlight)));
     }
     let payload: unknown;
     try {

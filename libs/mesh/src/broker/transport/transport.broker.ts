@@ -22,12 +22,13 @@ import { DrainingError } from '../../core/mesh.errors.js';
 import type { BrokerCollaborators } from '../broker-collaborators.js';
 import { BrokerLife } from '../broker-life.js';
 import { CapabilityMissingError } from '../broker.errors.js';
+import { agesOf, brokerHealth, toldIfLost } from '../broker-reports.js';
 import { BrokerMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
 import type { DedupeStore } from '../dedupe/dedupe.store.js';
-import { assertSubscribeOptions, assertTopic } from '../handler-preparation.js';
+import { assertSubscribeOptions, assertTopic, nameOf, prepareRequestHandler } from '../handler-preparation.js';
 import { patternKey } from '../message-pattern.js';
-import { checked, conforming } from '../payload-schema.js';
+import { askChecked } from '../request-checks.js';
 import { waitForPatterns } from '../wait-for.js';
 import { atMost } from './at-most.js';
 import { assertCapabilities, assertInbound } from './capabilities.js';
@@ -120,8 +121,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     try {
       const key = patternKey(pattern);
       this.#life.assertTakes(`The request "${key}"`);
-      const opening = this.#server.opening(key);
-      const isPlain = !options.schema && !options.answerSchema && !opening;
+      const isPlain = !options.schema && !options.answerSchema && !this.#server.opening(key);
       return (
         isPlain ? this.#requests.request(key, payload, options) : this.#requestChecked(key, payload, options)
       ) as Promise<R>;
@@ -131,10 +131,8 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   }
 
   override publish(topic: string, payload?: unknown, options: PublishOptions = {}): Promise<PublishReceipt> {
-    const published = this.#publish(topic, payload, options);
-    // Told even where nobody awaits it; it ends no process then.
-    published.catch((error: unknown) => this.#tellFailure(`the message for "${topic}"`, error));
-    return published;
+    const { name: transport } = this.#driver;
+    return toldIfLost(this.#publish(topic, payload, options), this.#parts.events, { transport, topic });
   }
 
   override async subscribe<T = unknown>(
@@ -142,7 +140,6 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     handler: MessageHandler<T>,
     options: SubscribeOptions = {},
   ): Promise<Subscription> {
-    assertTopic(topic);
     assertSubscribeOptions(topic, options);
     assertCapabilities(this.#driver, topic, options);
     this.#life.assertOpen(`The subscription to "${topic}"`);
@@ -152,13 +149,11 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   serve(pattern: unknown, handler: RequestHandler, options: ServeOptions = {}): () => void {
     const key = patternKey(pattern);
     assertInbound(this.#driver, `requests of "${key}"`);
-    const { name = handler.name || 'anonymous', schema } = options;
-    const bound = schema ? (checked(schema, `The request "${key}"`, handler) as RequestHandler) : handler;
-    const slot = this.#server.serve(key, name, bound);
+    const bound = prepareRequestHandler(key, handler, options);
+    const end = this.#server.serve(key, nameOf(handler, options), bound);
     if (this.#consuming) void this.#intakes.openAll();
     return () => {
-      this.#server.remove(key, slot);
-      slot.stop().catch((error: unknown) => this.#tellFailure(`the end of "${key}"`, error));
+      end().catch((error: unknown) => this.#tellFailure(`the end of "${key}"`, error));
     };
   }
 
@@ -238,11 +233,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
       deadLetters: this.#events.bus.deadLetterCount,
     };
     const { awayReason } = this.#connection;
-    if (awayReason !== undefined)
-      return [{ name: 'broker', status: 'down', reason: `The connection is away: ${awayReason}`, details }];
-    const { noRoom: reason } = this.#events.bus;
-    if (reason === undefined) return [{ name: 'broker', status: 'up', details }];
-    return [{ name: 'broker', status: 'degraded', reason, details }];
+    return brokerHealth(details, { awayReason, noRoom: this.#events.bus.noRoom });
   }
 
   #host(): DriverHost {
@@ -274,13 +265,13 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     return this.#events.publish(topic, payload, options);
   }
 
-  async #requestChecked(key: string, payload: unknown, options: RequestOptions): Promise<unknown> {
-    const { schema, answerSchema } = options;
-    if (schema) await conforming(schema, payload, `The request "${key}"`);
-    // A failure to open is told elsewhere; the request itself finds out who else answers.
-    await this.#server.opening(key)?.catch(() => undefined);
-    const answer = await this.#requests.request(key, payload, options);
-    return answerSchema ? conforming(answerSchema, answer, `The answer to "${key}"`) : answer;
+  #requestChecked(key: string, payload: unknown, options: RequestOptions): Promise<unknown> {
+    const ask = async (): Promise<unknown> => {
+      // A failure to open is told elsewhere; the request itself finds out who else answers.
+      await this.#server.opening(key)?.catch(() => undefined);
+      return this.#requests.request(key, payload, options);
+    };
+    return askChecked(key, payload, { ...options, ask });
   }
 
   #tellFailure(what: string, error: unknown): void {
@@ -308,8 +299,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   }
 
   #unfinished(): DrainReport['abandoned'] {
-    const now = this.#parts.clock.monotonic();
     const ours = [...this.#server.running, ...this.#requests.running, ...this.#events.outbox.underway];
-    return [...ours.map(({ name, startedAt }) => ({ name, ageMs: now - startedAt })), ...this.#events.bus.unfinished()];
+    return [...agesOf(ours, this.#parts.clock.monotonic()), ...this.#events.bus.unfinished()];
   }
 }
