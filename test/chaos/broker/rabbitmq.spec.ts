@@ -1,4 +1,6 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Channel, Connection } from 'rabbitmq-client';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Message } from '../../../libs/mesh/src/core/broker.port.js';
 import type { BrokerInput } from './chaos-server.js';
 import { rabbitMq, RabbitMqServer } from './rabbitmq-server.js';
 import { remoteBroker, type RemoteBroker } from './remote-broker.fixture.js';
@@ -82,6 +84,74 @@ describe.skipIf(rabbitMq.whyNot)(`RabbitMQ, in its own ways${rabbitMq.whyNot}`, 
       })
       .toBe(true);
     await expect.poll(() => got, { timeout: 5_000 }).toEqual([1]);
+  });
+
+  it('keeps a dead letter whose queue is gone, and sends those behind it again', async () => {
+    const { broker } = await instance();
+    let isWell = false;
+    const got: string[] = [];
+    const fail = (_payload: unknown, { id }: Message): void => {
+      if (!isWell) throw new Error('out of order');
+      got.push(id);
+    };
+    for (const name of ['gone', 'there']) {
+      const options = { name, guarantee: 'atLeastOnce', maxDeliver: 1 } as const;
+      const subscription = await broker.subscribe('orders', fail, options);
+      await broker.publish('orders', 1, { id: name, guarantee: 'confirmed' });
+      const letters = broker.deadLetters('orders');
+      await expect.poll(async () => (await letters.list()).some(({ message }) => message.id === name)).toBe(true);
+      if (name === 'there') continue;
+      await subscription.stop();
+      await server.withChannel((channel) => channel.queueDelete(`${namePrefix}.stored.orders|shop.gone`));
+    }
+    isWell = true;
+    expect(await broker.deadLetters('orders').redrive()).toBe(1);
+    await expect.poll(() => got).toEqual(['there']);
+    expect(await broker.deadLetters('orders').list()).toMatchObject([{ handler: 'gone' }]);
+  });
+
+  it('makes no queue by looking for dead letters', async () => {
+    const { broker } = await instance();
+    expect(await broker.deadLetters('orders').list()).toEqual([]);
+    const queue = `${namePrefix}.dead.orders`;
+    const looked = server.withChannel((channel) => channel.queueDeclare({ queue, passive: true }));
+    await expect(looked).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('leaves no channel behind when its exchange cannot be declared', async () => {
+    await server.withChannel((channel) =>
+      channel.exchangeDeclare({ exchange: `${namePrefix}.events`, type: 'topic', durable: true }),
+    );
+    const opened: Channel[] = [];
+    let most = 0;
+    const { acquire } = Connection.prototype;
+    const acquired = vi.spyOn(Connection.prototype, 'acquire').mockImplementation(async function (
+      this: Connection,
+      ...args
+    ) {
+      const channel = await acquire.apply(this, args);
+      opened.push(channel);
+      most = Math.max(most, opened.filter(({ active }) => active).length);
+      return channel;
+    });
+    await expect(remoteBroker(server.options(`own-${cases}`), AbortSignal.timeout(1_500))).rejects.toThrow(
+      /inequivalent/,
+    );
+    acquired.mockRestore();
+    expect(opened.length).toBeGreaterThan(3);
+    // Of one attempt: requests, confirmations, and the exchange.
+    expect(most).toBe(3);
+  });
+
+  it('opens the context of a request without one under its own id', async () => {
+    const { broker, contexts } = await instance();
+    const ids: unknown[] = [];
+    broker.serve('stock', () => void ids.push(contexts.current()?.correlationId));
+    await broker.waitFor(['stock']);
+    await broker.request('stock');
+    await broker.request('stock');
+    expect(new Set(ids).size).toBe(2);
+    expect(ids).not.toContain('stock');
   });
 
   it('refuses a payload that the server would close the channel for, and stays connected', async () => {

@@ -6,7 +6,7 @@ import type {
   JsMsg,
   StreamConfig,
 } from '@nats-io/jetstream';
-import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+import type { NatsConnection } from '@nats-io/transport-node';
 import type { DeadLetter, DeadLetters } from '../../core/broker.port.js';
 import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
@@ -14,16 +14,18 @@ import { MeshConfigError } from '../../core/mesh.errors.js';
 import { PublishUnconfirmedError } from '../broker.errors.js';
 import type { NatsBrokerOptions } from '../broker.options.js';
 import { loadClient } from '../transport/load-client.js';
-import { HEADER } from '../transport/message-headers.js';
+import { HEADER, type Headers } from '../transport/message-headers.js';
+import { StoredDeadLetters } from '../transport/stored-dead-letters.js';
 import type {
   ConsumeSpec,
   DriverHost,
   EventSettlement,
   IncomingEvent,
   Intake,
+  WireBody,
 } from '../transport/transport-driver.port.js';
-import { headersOfLetter, JetStreamDeadLetters, ONLY_GROUP } from './jetstream-dead-letters.js';
-import { bodyOf, headersOf, MESSAGE_ID, writtenHeaders } from './nats.message.js';
+import { absent, headersOfLetter, JetStreamLetterStore } from './jetstream-letter-store.js';
+import { bodyOf, headersOf, MESSAGE_ID, ONLY_RECEIVER, writtenHeaders } from './nats.message.js';
 import { PullConsumer } from './pull-consumer.js';
 import type { Subjects } from './subjects.js';
 
@@ -38,7 +40,16 @@ interface JetStreamParts {
 
 /** What the server says to a message that it was to store. */
 interface PublishAnswer {
-  readonly error?: { readonly code: number; readonly description: string };
+  readonly error?: { readonly code: number; readonly err_code?: number; readonly description: string };
+}
+
+/** Who gets the messages of a consumer. */
+interface Receiver {
+  readonly topic: string;
+  /** Its group, or the name that a subscription that shares with nobody has here. */
+  readonly receiver: string;
+  readonly onEvent: (event: IncomingEvent) => void;
+  readonly onSettled: () => void;
 }
 
 interface Api {
@@ -54,6 +65,8 @@ const DUPLICATE_WINDOW = 120_000 * NANOS;
 /** After how long without its instance a consumer that shares with nobody is forgotten. */
 const FORGET_OWN_CONSUMER = 300_000 * NANOS;
 const SERVER_ERROR = 500;
+/** The server's number for a message that it could not store. With "maximum" in its text the stream is full; it may pass otherwise. */
+const STORE_FAILED = 10_077;
 
 /** What the server stores: a stream for each durable topic and one for its dead letters, a durable consumer for each group. */
 export class JetStream {
@@ -71,18 +84,21 @@ export class JetStream {
   }
 
   /** Resolves when the message is stored. Its headers carry its id. */
-  async publish(topic: string, data: Uint8Array, headers: MsgHdrs): Promise<void> {
-    await this.#store(this.#subjects.event(topic), data, { headers, topic });
+  async publish(topic: string, body: WireBody, headers: Headers): Promise<void> {
+    await this.#store(this.#subjects.event(topic), body, { headers, topic });
   }
 
   async consume(spec: ConsumeSpec, onEvent: (event: IncomingEvent) => void): Promise<Intake> {
-    const name = spec.group === false ? `own-${this.#parts.ids.next()}` : this.#subjects.consumer(spec.group);
+    const { topic } = spec;
+    const receiver = spec.group === false ? `own-${this.#parts.ids.next()}` : spec.group;
+    const name = this.#subjects.consumer(receiver);
     const open = (): Promise<Consumer> => this.#openConsumer(name, spec);
     const consumer: PullConsumer<JsMsg> = new PullConsumer<JsMsg>(open, {
       clock: this.#parts.clock,
       concurrency: spec.concurrency,
       renewMs: this.#parts.options.ackWaitMs / 3,
-      onMessage: (message) => this.#deliver(message, spec, { onEvent, onSettled: () => consumer.onSettled(message) }),
+      onMessage: (message) =>
+        this.#deliver(message, { topic, receiver, onEvent, onSettled: () => consumer.onSettled(message) }),
       onFailure: (error) => this.#parts.host.onFailure(`messages of "${spec.topic}"`, error),
     });
     await consumer.start();
@@ -99,12 +115,14 @@ export class JetStream {
   }
 
   deadLetters(topic: string): DeadLetters {
-    return new JetStreamDeadLetters(topic, {
+    const store = new JetStreamLetterStore({
       subject: this.#subjects.dead(topic),
       findStream: (subject) => this.#findStream(subject),
       manager: async () => (await this.#loaded()).manager,
-      publishAgain: (data, headers) => this.publish(topic, data, headers),
+      isThere: (receiver) => this.#hasConsumer(topic, receiver),
+      publishAgain: (data, headers) => this.publish(topic, { data }, headers),
     });
+    return new StoredDeadLetters(topic, store);
   }
 
   onDisconnected(): void {
@@ -134,14 +152,16 @@ export class JetStream {
     return client.consumers.get(stream, name);
   }
 
-  #deliver(
-    message: JsMsg,
-    spec: ConsumeSpec,
-    to: { readonly onEvent: (event: IncomingEvent) => void; readonly onSettled: () => void },
-  ): void {
+  async #hasConsumer(topic: string, receiver: string): Promise<boolean> {
+    const stream = await this.#findStream(this.#subjects.event(topic));
+    if (stream === undefined) return false;
+    const { manager } = await this.#loaded();
+    return (await manager.consumers.info(stream, this.#subjects.consumer(receiver)).catch(absent)) !== undefined;
+  }
+
+  #deliver(message: JsMsg, to: Receiver): void {
     const headers = headersOf(message.headers);
-    const { group } = spec;
-    if (headers[ONLY_GROUP] !== undefined && headers[ONLY_GROUP] !== group) {
+    if (headers[ONLY_RECEIVER] !== undefined && headers[ONLY_RECEIVER] !== to.receiver) {
       message.ack();
       return to.onSettled();
     }
@@ -152,11 +172,12 @@ export class JetStream {
       body: bodyOf(message.data, headers),
       publishedAt: Math.floor(timestampNanos / NANOS),
       attempt: deliveryCount,
-      settle: this.#settlement(message, spec, to.onSettled),
+      settle: this.#settlement(message, to),
     });
   }
 
-  #settlement(message: JsMsg, spec: ConsumeSpec, onSettled: () => void): EventSettlement {
+  #settlement(message: JsMsg, to: Receiver): EventSettlement {
+    const { onSettled } = to;
     return {
       ack: async () => {
         message.ack();
@@ -168,7 +189,7 @@ export class JetStream {
       },
       deadLetter: async (letter) => {
         try {
-          await this.#storeDead(message, spec, letter);
+          await this.#storeDead(message, to, letter);
           message.ack();
         } finally {
           onSettled();
@@ -177,27 +198,26 @@ export class JetStream {
     };
   }
 
-  async #storeDead(message: JsMsg, { topic, group }: ConsumeSpec, letter: DeadLetter): Promise<void> {
+  async #storeDead(message: JsMsg, { topic, receiver }: Receiver, letter: DeadLetter): Promise<void> {
     // The same letter twice, after a crash between storing and acknowledging, is one.
     const id = `${letter.message.id} ${letter.handler} ${message.seq}`;
-    const headers = headersOfLetter(headersOf(message.headers), letter, group);
-    const written = writtenHeaders({ ...headers, [MESSAGE_ID]: id }, undefined);
-    await this.#store(this.#subjects.dead(topic), message.data, { headers: written, topic });
+    const headers = { ...headersOfLetter(headersOf(message.headers), letter, receiver), [MESSAGE_ID]: id };
+    await this.#store(this.#subjects.dead(topic), message, { headers, topic });
   }
 
   async #store(
     subject: string,
-    data: Uint8Array,
-    { headers, topic }: { readonly headers: MsgHdrs; readonly topic: string },
+    { data, contentType }: WireBody,
+    { headers, topic }: { readonly headers: Headers; readonly topic: string },
   ): Promise<void> {
     await this.#ensureStream(subject);
     try {
-      const answer = await this.#connection.request(subject, data, { headers, timeout: PUBLISH_TIMEOUT_MS });
+      const options = { headers: writtenHeaders(headers, contentType), timeout: PUBLISH_TIMEOUT_MS };
+      const answer = await this.#connection.request(subject, data, options);
       const { error } = answer.json<PublishAnswer>();
       if (!error) return;
-      // A refusal that stays one: the stream is full, or sealed. Everything else may pass.
-      if (error.code < SERVER_ERROR)
-        throw new PublishUnconfirmedError({ topic, id: headers.get(MESSAGE_ID) }, 'unsent', {
+      if (isFinal(error))
+        throw new PublishUnconfirmedError({ topic, id: headers[MESSAGE_ID] }, 'unsent', {
           reason: `JetStream refused it (${error.description})`,
         });
       throw new Error(error.description);
@@ -304,6 +324,11 @@ export class JetStream {
     });
     return { module, manager, client: manager.jetstream() };
   }
+}
+
+/** A refusal that stays one: the stream is full, or sealed. Everything else may pass. */
+function isFinal({ code, err_code: number, description }: NonNullable<PublishAnswer['error']>): boolean {
+  return code < SERVER_ERROR || (number === STORE_FAILED && description.includes('maximum'));
 }
 
 function isNoMatch(error: unknown): boolean {

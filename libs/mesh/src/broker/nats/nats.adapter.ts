@@ -14,6 +14,7 @@ import type { NatsBrokerOptions } from '../broker.options.js';
 import { atMost } from '../transport/at-most.js';
 import { loadClient } from '../transport/load-client.js';
 import { HEADER } from '../transport/message-headers.js';
+import { ERROR } from '../transport/reserved-headers.js';
 import type {
   ConsumeSpec,
   DriverHost,
@@ -27,7 +28,7 @@ import type {
   WireReply,
 } from '../transport/transport-driver.port.js';
 import { JetStream } from './jetstream.adapter.js';
-import { bodyOf, ERROR, headersOf, MESSAGE_ID, writtenHeaders } from './nats.message.js';
+import { bodyOf, headersOf, MESSAGE_ID, ofCaller, ONLY_RECEIVER, writtenHeaders } from './nats.message.js';
 import { Subjects } from './subjects.js';
 
 type NatsModule = typeof import('@nats-io/transport-node');
@@ -48,7 +49,7 @@ interface DriverParts {
 
 /**
  * NATS: requests and plain events over its core, confirmed and durable ones over JetStream. One connection, one inbox for
- * all answers. The client is imported only here, and only when NATS is configured.
+ * all answers. The client is loaded only when NATS is configured.
  */
 export class NatsDriver implements TransportDriver {
   readonly name = 'nats';
@@ -86,6 +87,11 @@ export class NatsDriver implements TransportDriver {
       '@nats-io/transport-node@3 @nats-io/jetstream@3',
     );
     const connection = await this.#connect(client, host, signal);
+    if (signal.aborted) {
+      // It was stopped during the handshake, when there was nothing to close.
+      await connection.close();
+      signal.throwIfAborted();
+    }
     const streams = new JetStream(connection, this.#subjects, {
       ...this.#parts,
       host,
@@ -100,17 +106,18 @@ export class NatsDriver implements TransportDriver {
 
   request({ id, name, headers, body }: OutgoingMessage): void {
     const reply = this.#inbox + id;
-    this.#send(this.#subjects.request(name), body, { reply, headers: writtenHeaders(headers, body.contentType) });
+    const written = writtenHeaders(ofCaller(headers), body.contentType);
+    this.#send(this.#subjects.request(name), body, { reply, headers: written });
   }
 
   async publish(message: OutgoingMessage, guarantee: 'sent' | 'confirmed'): Promise<void> {
-    const { id, name, headers, body } = message;
-    const written = writtenHeaders({ ...headers, [MESSAGE_ID]: id }, body.contentType);
+    const { id, name, body } = message;
+    const headers = { ...ofCaller(message.headers), [MESSAGE_ID]: id };
     if (guarantee === 'confirmed') {
       this.#assertSize(body);
-      return this.#opened.streams.publish(name, body.data, written);
+      return this.#opened.streams.publish(name, body, headers);
     }
-    this.#send(this.#subjects.event(name), body, { headers: written });
+    this.#send(this.#subjects.event(name), body, { headers: writtenHeaders(headers, body.contentType) });
     await this.#flushed();
   }
 
@@ -134,7 +141,8 @@ export class NatsDriver implements TransportDriver {
       ...(group !== false && { queue: this.#subjects.consumer(group) }),
       callback: (error, message) => {
         if (error) this.#host?.onFailure(`messages of "${topic}"`, error);
-        else onEvent(this.#plainEvent(message));
+        // A dead letter that is sent again, to a subscription that the server keeps messages for.
+        else if (!message.headers?.has(ONLY_RECEIVER)) onEvent(this.#plainEvent(message));
       },
     });
     return this.#intake(subscription);
@@ -245,7 +253,7 @@ export class NatsDriver implements TransportDriver {
   #plainEvent({ headers, data }: Msg): IncomingEvent {
     const known = headersOf(headers);
     return {
-      id: known[MESSAGE_ID] ?? this.#parts.ids.next(),
+      id: known[HEADER.id] ?? known[MESSAGE_ID] ?? this.#parts.ids.next(),
       headers: known,
       body: bodyOf(data, known),
       publishedAt: Number(known[HEADER.sentAt]) || this.#parts.clock.now(),

@@ -1,12 +1,17 @@
 import type { MsgHdrs } from '@nats-io/transport-node';
 import type { Headers } from '../transport/message-headers.js';
+import { RESERVED, withoutReserved } from '../transport/reserved-headers.js';
 import type { WireBody } from '../transport/transport-driver.port.js';
 
 /** JetStream's own name: a repeat of the same id within its window is not stored again. */
 export const MESSAGE_ID = 'Nats-Msg-Id';
 export const CONTENT_TYPE = 'content-type';
-/** Marks an answer whose body is the wire form of an error. */
-export const ERROR = 'mesh-error';
+/** Only this group, or this subscription that shares with nobody, handles the message. Stands on dead letters that are sent again. */
+export const ONLY_RECEIVER = 'mesh-only-group';
+/** Which of them gave the dead letter up. */
+export const DEAD_RECEIVER = 'mesh-dead-group';
+
+const RESERVED_HERE = new Set([...RESERVED, CONTENT_TYPE, MESSAGE_ID, ONLY_RECEIVER, DEAD_RECEIVER]);
 
 const NONE: Headers = Object.freeze({});
 
@@ -16,6 +21,11 @@ export function headersOf(headers: MsgHdrs | undefined): Headers {
   const known: Record<string, string> = {};
   for (const [name, values] of headers) known[name] = values[0]!;
   return known;
+}
+
+/** What a caller's headers may say. */
+export function ofCaller(headers: Headers): Headers {
+  return withoutReserved(headers, RESERVED_HERE);
 }
 
 export function bodyOf(data: Uint8Array, headers: Headers): WireBody {

@@ -8,6 +8,8 @@ import type { RabbitMqBrokerOptions } from '../broker.options.js';
 import { atMost } from '../transport/at-most.js';
 import { loadClient } from '../transport/load-client.js';
 import { HEADER } from '../transport/message-headers.js';
+import { ERROR } from '../transport/reserved-headers.js';
+import { StoredDeadLetters } from '../transport/stored-dead-letters.js';
 import type {
   ConsumeSpec,
   DriverHost,
@@ -21,8 +23,8 @@ import type {
 import { connectionOptions, serverNames } from './connection-options.js';
 import { declarePlain, passingQueue } from './plain-events.js';
 import { QueueNames } from './queue-names.js';
-import { deadLettersOf } from './rabbitmq-dead-letters.js';
-import { bodyOf, bytesOf, envelopeOf, ERROR, headersOf, idOf, propertiesOf } from './rabbitmq.message.js';
+import { RabbitMqLetterStore } from './rabbitmq-letter-store.js';
+import { bodyOf, bytesOf, envelopeOf, headersOf, idOf, ofCaller, propertiesOf } from './rabbitmq.message.js';
 import { type ConsumerParts, RestoredConsumer } from './restored-consumer.js';
 import { SessionKeeper } from './session-keeper.js';
 import { StoredEvents } from './stored-events.js';
@@ -44,7 +46,7 @@ interface Opened {
 
 /**
  * RabbitMQ: a queue for each pattern, one for each group of a topic, and one for each topic's dead letters, with publisher
- * confirms. The client is imported only here, and only when RabbitMQ is configured.
+ * confirms. The client is loaded only when RabbitMQ is configured.
  */
 export class RabbitMqDriver implements TransportDriver {
   readonly name = 'rabbitmq';
@@ -125,7 +127,7 @@ export class RabbitMqDriver implements TransportDriver {
 
   request({ id, name, headers, body }: OutgoingMessage): void {
     this.#assertSize(body);
-    const envelope = envelopeOf(body, headers);
+    const envelope = envelopeOf(body, ofCaller(headers));
     envelope.correlationId = id;
     // Nobody waits for it any longer; a queue without consumers drops it then.
     envelope.expiration = headers[HEADER.timeoutMs] ?? String(this.#options.requestTimeoutMs);
@@ -138,7 +140,7 @@ export class RabbitMqDriver implements TransportDriver {
     const { name, body } = message;
     const routing = { exchange: this.#names.events, routingKey: this.#names.key(name) };
     this.#assertSize(body);
-    const envelope = { ...propertiesOf(message), ...routing };
+    const envelope = { ...propertiesOf({ ...message, headers: ofCaller(message.headers) }), ...routing };
     if (guarantee === 'confirmed') await this.#opened.keeper.session.store(envelope, bytesOf(body), name);
     else await this.#opened.keeper.session.publish(envelope, bytesOf(body));
   }
@@ -166,15 +168,18 @@ export class RabbitMqDriver implements TransportDriver {
   }
 
   deadLetters(topic: string): DeadLetters {
-    return deadLettersOf(topic, {
+    const store = new RabbitMqLetterStore({
+      topic,
+      queue: this.#names.dead(topic),
       session: () => this.#opened.keeper.session,
-      ensureDead: () => this.#stored.ensureDead(topic),
+      ensureQueue: () => this.#stored.ensureDead(topic),
       exclusively: (work) => {
         const done = this.#looking.then(work);
         this.#looking = done.catch(() => undefined);
         return done;
       },
     });
+    return new StoredDeadLetters(topic, store);
   }
 
   async stop(): Promise<void> {
@@ -225,6 +230,7 @@ export class RabbitMqDriver implements TransportDriver {
   #incoming(message: AsyncMessage): IncomingRequest {
     const { replyTo, correlationId } = message;
     return {
+      ...(correlationId !== undefined && { id: correlationId }),
       headers: headersOf(message),
       body: bodyOf(message),
       reply: async ({ ok, body }) => {

@@ -1,12 +1,18 @@
 import type { Envelope, HeaderFields, MessageBody } from 'rabbitmq-client';
 import { PayloadError } from '../broker.errors.js';
 import { HEADER, type Headers } from '../transport/message-headers.js';
+import { RESERVED, withoutReserved } from '../transport/reserved-headers.js';
 import type { OutgoingMessage, WireBody } from '../transport/transport-driver.port.js';
 
-/** Marks an answer whose body is the wire form of an error. */
-export const ERROR = 'mesh-error';
 /** Which delivery the next one of this copy is; absent on the first. */
 export const ATTEMPT = 'mesh-attempt';
+/** Where the dead letter came from, and goes again. */
+export const DEAD_QUEUE = 'mesh-dead-queue';
+/** What the server itself writes. */
+export const DELIVERIES = 'x-delivery-count';
+const OF_SERVER = /^x-(?:delivery-count|acquired-count|death|(?:first|last)-death-.*)$/;
+
+const RESERVED_HERE = new Set([...RESERVED, ATTEMPT, DEAD_QUEUE, DELIVERIES]);
 
 /** AMQP's short strings: header names, ids. */
 const SHORT_STRING_BYTES = 255;
@@ -38,6 +44,18 @@ export function envelopeOf({ contentType }: WireBody, headers?: Headers): Envelo
 /** The bytes as the client takes them: it would write any other array as JSON. */
 export function bytesOf({ data }: WireBody): Buffer {
   return Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** What a caller's headers may say. */
+export function ofCaller(headers: Headers): Headers {
+  return withoutReserved(headers, RESERVED_HERE);
+}
+
+/** What of a message's headers goes on with it: not what is written anew for each delivery. */
+export function lastingHeaders(headers: Headers): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !OF_SERVER.test(name) && name !== ATTEMPT && name !== HEADER.id),
+  );
 }
 
 /** Headers of other programs may be of any kind; those of the mesh are strings. */

@@ -2,9 +2,10 @@ import type { Connection } from 'rabbitmq-client';
 import type { Clock, Timer } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
 import { atMost } from '../transport/at-most.js';
+import { ERROR } from '../transport/reserved-headers.js';
 import type { DriverHost } from '../transport/transport-driver.port.js';
 import { RabbitMqSession } from './rabbitmq-session.js';
-import { bodyOf, ERROR } from './rabbitmq.message.js';
+import { bodyOf } from './rabbitmq.message.js';
 import type { RestoredConsumer } from './restored-consumer.js';
 
 /** Pause before a session or a consumer is opened again on a connection that is there. */
@@ -49,8 +50,9 @@ export class SessionKeeper {
     const { clock, connection, exchange, host, ending } = this.#parts;
     if (this.#isOpening || this.#session || ending.aborted) return;
     this.#isOpening = true;
+    let session: RabbitMqSession | undefined;
     try {
-      const session = await RabbitMqSession.open(connection, {
+      session = await RabbitMqSession.open(connection, {
         onReply: (message) =>
           host.onReply(message.correlationId ?? '', {
             ok: message.headers?.[ERROR] === undefined,
@@ -70,6 +72,7 @@ export class SessionKeeper {
     } catch (error) {
       host.onFailure('the connection', error);
       this.#session = undefined;
+      void session?.close();
       this.#openLater();
     } finally {
       this.#isOpening = false;

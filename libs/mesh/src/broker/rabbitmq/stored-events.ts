@@ -2,15 +2,11 @@ import type { AsyncMessage, Channel, Envelope } from 'rabbitmq-client';
 import type { DeadLetter } from '../../core/broker.port.js';
 import type { Clock } from '../../core/clock.js';
 import { deadLetterHeaders } from '../transport/dead-letter-headers.js';
-import { HEADER, type Headers } from '../transport/message-headers.js';
 import type { EventSettlement, IncomingEvent } from '../transport/transport-driver.port.js';
 import type { QueueNames } from './queue-names.js';
 import type { RabbitMqSession } from './rabbitmq-session.js';
-import { ATTEMPT, bodyOf, bytesOf, propertiesOf } from './rabbitmq.message.js';
+import { ATTEMPT, bodyOf, bytesOf, DEAD_QUEUE, DELIVERIES, lastingHeaders, propertiesOf } from './rabbitmq.message.js';
 import type { DeliveredOn } from './restored-consumer.js';
-
-/** Where the dead letter came from, and goes again. */
-export const DEAD_QUEUE = 'mesh-dead-queue';
 
 /** Pause before a message whose redelivery or dead letter could not be stored is taken up again. */
 const AGAIN_MS = 1_000;
@@ -58,7 +54,7 @@ export class StoredEvents {
 
   incoming(event: Pick<IncomingEvent, 'id' | 'headers' | 'body' | 'publishedAt'>, delivery: Delivery): IncomingEvent {
     // The header counts our own redeliveries, the server those after a crash.
-    const redelivered: unknown = delivery.message.headers?.['x-delivery-count'];
+    const redelivered: unknown = delivery.message.headers?.[DELIVERIES];
     const attempt = (Number(event.headers[ATTEMPT]) || 1) + (typeof redelivered === 'number' ? redelivered : 0);
     return { ...event, attempt, settle: this.#settlement(event, delivery, attempt) };
   }
@@ -98,7 +94,7 @@ export class StoredEvents {
     const upToMs = 2 ** Math.ceil(Math.log2(Math.max(delayMs, 2)));
     const retryQueue = await this.#ensureRetry(queue, upToMs);
     const body = bodyOf(message);
-    const properties = propertiesOf({ id, body, headers: { ...headersFor(headers), [ATTEMPT]: String(attempt) } });
+    const properties = propertiesOf({ id, body, headers: { ...lastingHeaders(headers), [ATTEMPT]: String(attempt) } });
     const envelope = { ...properties, routingKey: retryQueue, expiration: String(Math.ceil(delayMs)) };
     await this.#store(envelope, bytesOf(body), topic);
   }
@@ -132,7 +128,7 @@ export class StoredEvents {
   ): Promise<void> {
     const dead = await this.ensureDead(topic);
     const body = bodyOf(message);
-    const sent = { ...headersFor(headers), ...deadLetterHeaders(letter), [DEAD_QUEUE]: queue };
+    const sent = { ...lastingHeaders(headers), ...deadLetterHeaders(letter), [DEAD_QUEUE]: queue };
     await this.#store({ ...propertiesOf({ id, body, headers: sent }), routingKey: dead }, bytesOf(body), topic);
   }
 
@@ -161,13 +157,6 @@ export class StoredEvents {
       throw error;
     }
   }
-}
-
-/** What of a message's headers goes on: not those that the server has added. */
-function headersFor(headers: Headers): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => !name.startsWith('x-') && name !== ATTEMPT && name !== HEADER.id),
-  );
 }
 
 function quorum(queue: string, more: Readonly<Record<string, unknown>> = {}) {
