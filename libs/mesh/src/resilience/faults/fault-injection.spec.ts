@@ -189,6 +189,40 @@ describe('fault injection', () => {
     });
   });
 
+  describe('lets go on only those who wait for it', () => {
+    const hangs = () => ({ delayMs: Infinity });
+    const fault = { hangRatio: 1, ttlMs: 1_000 };
+
+    it('when code lifts its fault above the configuration', async () => {
+      const policy = policyWith({ fault });
+      const configured = policy.execute(work);
+      const lift = policy.injectFaults(hangs);
+      const injected = policy.execute(work);
+      lift[Symbol.dispose]();
+      await expect(injected).resolves.toBe('answer');
+      expect(work).toHaveBeenCalledTimes(1);
+      await fixture.clock.advance(1_000);
+      await expect(configured).resolves.toBe('answer');
+    });
+
+    it('when the time of the configured one is over', async () => {
+      const policy = policyWith({ fault });
+      const lift = policy.injectFaults(hangs);
+      const injected = policy.execute(work);
+      await fixture.clock.advance(2_000);
+      expect(work).not.toHaveBeenCalled();
+      lift[Symbol.dispose]();
+      await expect(injected).resolves.toBe('answer');
+    });
+
+    it('when the configuration replaces it', async () => {
+      const policy = policyWith({ fault });
+      const hanging = policy.execute(work);
+      fixture.reload({ policies: { p: { ...bare, fault: { errorRatio: 1, ttlMs: 1_000 } } } });
+      await expect(hanging).resolves.toBe('answer');
+    });
+  });
+
   describe('what shows it', () => {
     it('is the order, the fault and the breaker', () => {
       const policy = policyWith({

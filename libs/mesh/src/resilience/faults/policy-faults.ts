@@ -30,7 +30,8 @@ interface Configured {
 export class PolicyFaults {
   // The latest one decides; what configuration asks for waits until code has lifted its own.
   readonly #injected: FaultPlan[] = [];
-  readonly #waiting = new Set<() => void>();
+  // What ends each attempt's wait, and the plan that made it wait.
+  readonly #waiting = new Map<() => void, FaultPlan>();
   #configured: Configured | undefined;
   #timer: Timer | undefined;
 
@@ -38,8 +39,9 @@ export class PolicyFaults {
 
   /** Runs the attempt's work, unless it is to fail; waits before that, if it is to be slow. */
   run<T>(attempt: Attempt, work: (attempt: Attempt) => PromiseLike<T> | T): PromiseLike<T> | T {
-    const fault = (this.#injected.at(-1) ?? this.#configured?.plan)?.(attempt);
-    if (fault?.delayMs) return this.#runLater(attempt, work, fault);
+    const plan = this.#injected.at(-1) ?? this.#configured?.plan;
+    const fault = plan?.(attempt);
+    if (plan && fault?.delayMs) return this.#runLater(attempt, work, { fault, plan });
     return this.#run(attempt, work, fault);
   }
 
@@ -49,9 +51,11 @@ export class PolicyFaults {
     if (this.#configured && isSame(this.#configured.settings, settings)) return;
     const { host } = this;
     const until = Date.parse(settings.until);
+    const previous = this.#configured?.plan;
     this.#configured = { settings, plan: configuredPlan(settings, host.name, () => host.random()), until };
     host.observer.emit('policy.fault', { policy: host.name, state: 'on', what: describeFault(settings), until });
     this.#armEnd(until);
+    if (previous) this.#letGo(previous);
   }
 
   /** Puts a plan in force, above what configuration asks for, until the returned function is called. */
@@ -63,7 +67,7 @@ export class PolicyFaults {
       const index = this.#injected.indexOf(injected);
       if (index < 0) return;
       this.#injected.splice(index, 1);
-      this.#letGo();
+      this.#lifted(injected);
     };
   }
 
@@ -76,7 +80,8 @@ export class PolicyFaults {
     this.#injected.length = 0;
     this.#timer?.cancel();
     this.#configured = undefined;
-    this.#letGo();
+    for (const end of this.#waiting.keys()) end();
+    this.host.onFaultsGone();
   }
 
   #run<T>(
@@ -89,16 +94,20 @@ export class PolicyFaults {
     throw fault.error;
   }
 
-  async #runLater<T>(attempt: Attempt, work: (attempt: Attempt) => PromiseLike<T> | T, fault: Fault): Promise<T> {
+  async #runLater<T>(
+    attempt: Attempt,
+    work: (attempt: Attempt) => PromiseLike<T> | T,
+    { fault, plan }: { readonly fault: Fault; readonly plan: FaultPlan },
+  ): Promise<T> {
     const delayMs = fault.delayMs!;
     this.host.observer.injected(delayMs === Infinity ? 'hang' : 'delay', attempt.attempt);
-    await this.#wait(delayMs, attempt.signal);
+    await this.#wait(plan, delayMs, attempt.signal);
     // Given up meanwhile: nobody waits for the function to run.
     attempt.signal.throwIfAborted();
     return this.#run(attempt, work, fault);
   }
 
-  #wait(delayMs: number, signal: AbortSignal): Promise<void> {
+  #wait(plan: FaultPlan, delayMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const end = (): void => {
         timer?.cancel();
@@ -107,7 +116,7 @@ export class PolicyFaults {
         resolve();
       };
       const timer = delayMs === Infinity ? undefined : this.host.clock.setTimer(end, delayMs);
-      this.#waiting.add(end);
+      this.#waiting.set(end, plan);
       signal.addEventListener('abort', end);
     });
   }
@@ -129,20 +138,25 @@ export class PolicyFaults {
   #endConfigured(reason: string): void {
     if (!this.#configured) return;
     const { host } = this;
+    const { settings, plan } = this.#configured;
     host.observer.emit('policy.fault', {
       policy: host.name,
       state: 'off',
-      what: describeFault(this.#configured.settings),
+      what: describeFault(settings),
       reason,
     });
     this.#timer?.cancel();
     this.#configured = undefined;
-    this.#letGo();
+    this.#lifted(plan);
   }
 
-  /** Attempts that wait for a fault which is lifted go on to the function. */
-  #letGo(): void {
-    for (const end of this.#waiting) end();
+  /** Attempts that wait for a plan which is no longer in force go on to the function. */
+  #letGo(plan: FaultPlan): void {
+    for (const [end, its] of this.#waiting) if (its === plan) end();
+  }
+
+  #lifted(plan: FaultPlan): void {
+    this.#letGo(plan);
     if (this.#injected.length === 0 && !this.#configured) this.host.onFaultsGone();
   }
 }
