@@ -35,3 +35,8 @@ export function describeFault({ errorRatio, delayMs, delayRatio, hangRatio }: Fa
   ];
   return parts.filter((part) => part !== false).join(', ');
 }
+
+/** Whether two faults say the same, whatever the order in which they say it. */
+export function isSameFault(a: object, b: object): boolean {
+  return JSON.stringify(Object.entries(a).toSorted()) === JSON.stringify(Object.entries(b).toSorted());
+}

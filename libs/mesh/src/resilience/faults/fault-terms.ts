@@ -1,4 +1,5 @@
 import type { FaultOptions, PolicyOptions, ResilienceOptions } from '../resilience.options.js';
+import { isSameFault } from './configured-fault.js';
 
 interface Term {
   readonly fault: FaultOptions;
@@ -34,6 +35,6 @@ export class FaultTerms {
 
   #endOf(key: string, fault: FaultOptions): string | undefined {
     const known = this.#terms.get(key);
-    return known && JSON.stringify(known.fault) === JSON.stringify(fault) ? known.until : undefined;
+    return known && isSameFault(known.fault, fault) ? known.until : undefined;
   }
 }

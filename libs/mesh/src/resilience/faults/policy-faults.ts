@@ -4,7 +4,7 @@ import type { Attempt } from '../../core/policy.port.js';
 import { enterAttempt } from '../call-signal.js';
 import type { PolicyObserver } from '../policy-observer.js';
 import { MAX_DURATION_MS } from '../resilience.constants.js';
-import { configuredPlan, describeFault, type FaultSettings } from './configured-fault.js';
+import { configuredPlan, describeFault, type FaultSettings, isSameFault } from './configured-fault.js';
 import type { Fault, FaultPlan, FaultView } from './fault.js';
 
 export interface FaultHost {
@@ -48,7 +48,7 @@ export class PolicyFaults {
   /** Takes the configured fault over; one that is over already is none. */
   configure(settings: FaultSettings | false): void {
     if (settings === false) return this.#endConfigured('the configuration no longer asks for it');
-    if (this.#configured && isSame(this.#configured.settings, settings)) return;
+    if (this.#configured && isSameFault(this.#configured.settings, settings)) return;
     const { host } = this;
     const until = Date.parse(settings.until);
     const previous = this.#configured?.plan;
@@ -159,8 +159,4 @@ export class PolicyFaults {
     this.#letGo(plan);
     if (this.#injected.length === 0 && !this.#configured) this.host.onFaultsGone();
   }
-}
-
-function isSame(a: FaultSettings, b: FaultSettings): boolean {
-  return JSON.stringify(Object.entries(a).toSorted()) === JSON.stringify(Object.entries(b).toSorted());
 }
