@@ -113,7 +113,10 @@ export interface SubscribeOptions {
 
 export type MessageHandler<T = unknown> = (payload: T, message: Message<T>) => unknown;
 
-/** A running subscription. `stop()` takes no new messages and resolves when the running handlers are done. */
+/**
+ * A running subscription. `stop()` takes no new messages - from a server, none that it hands over once it knows - and
+ * resolves when the running handlers are done.
+ */
 export interface Subscription {
   readonly topic: string;
   stop(): Promise<void>;

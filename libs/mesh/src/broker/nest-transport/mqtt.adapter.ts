@@ -18,7 +18,6 @@ const DEFAULTS = { protocolVersion: 5, reconnectPeriod: 500 };
 /** MQTT: every instance gets every message, requests too. Headers are user properties, which MQTT has since version 5. */
 export class MqttTransport extends NestTransport {
   override readonly name = 'mqtt';
-  override readonly handsToOne = false;
   protected override readonly packages = ['mqtt'];
   readonly #replies = new ReplyChannels(
     (pattern) => `${pattern}/reply`,

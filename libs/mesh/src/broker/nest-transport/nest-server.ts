@@ -77,8 +77,8 @@ export class NestServer {
       throw error;
     }
     return {
+      // What this member of a group is still handed until it has left is its to handle.
       stop: async () => {
-        if (!this.#transport.handsToOne) consumers.delete(onEvent);
         await this.#close(channel);
         consumers.delete(onEvent);
       },

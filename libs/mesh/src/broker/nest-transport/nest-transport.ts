@@ -44,8 +44,6 @@ export abstract class NestTransport {
   protected readonly packages: readonly string[] = [];
   /** The option without which there is nobody to send to, and no place to listen at. */
   readonly address: string | undefined = undefined;
-  /** Whether nobody else gets an event that was handed to this process: it is handled even while a channel is left. */
-  readonly handsToOne: boolean = true;
   protected readonly service: ServiceInfo;
   /** What goes out, by Nest's options; likewise what comes in. */
   protected readonly client: NestOptions;

@@ -17,7 +17,6 @@ const FOR_EVER = { retryAttempts: Number.MAX_SAFE_INTEGER, retryDelay: 500, maxR
 export class RedisTransport extends NestTransport {
   override readonly name = 'redis';
   override readonly capabilities = { ...PASSING_ON, broadcast: true, noResponder: false };
-  override readonly handsToOne = false;
   protected override readonly packages = ['ioredis'];
   readonly #replies = new ReplyChannels(
     (pattern) => `${pattern}.reply`,
