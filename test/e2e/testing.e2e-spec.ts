@@ -377,11 +377,26 @@ describe('the test kit', () => {
       kit.breaker('payments.refund').open();
       kit.messages.drop('order.placed');
       await kit.mesh.broker.publish('order.placed', {});
+      kit.dice.fraction = 0.9;
+      kit.clock.run();
       await kit.reset();
       expect(kit.messages.published()).toEqual([]);
+      expect(kit.dice.fraction).toBe(0.5);
+      const standsAt = kit.clock.monotonic();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      expect(kit.clock.monotonic()).toBe(standsAt);
       kit.breaker('payments.refund').expectTransitions();
       await expect(app.get(Payments).charge('a')).resolves.toBe('paid');
       await expect(kit.mesh.broker.publish('order.placed', {})).resolves.toMatchObject({ receivers: 2 });
+    });
+
+    it('forgets the messages that were given up', async () => {
+      await kit.mesh.broker.subscribe('order.lost', () => Promise.reject(new Error('no')), { maxDeliver: 1 });
+      await kit.mesh.broker.publish('order.lost', {});
+      await kit.clock.advance(0);
+      await expect(kit.metrics.value('mesh_dead_letters')).resolves.toBe(1);
+      await kit.reset();
+      await expect(kit.metrics.value('mesh_dead_letters')).resolves.toBe(0);
     });
 
     it('closes an application in which something hangs on the clock', async () => {

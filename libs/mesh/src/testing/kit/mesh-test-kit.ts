@@ -7,7 +7,7 @@ import { TestedMetrics } from './tested-metrics.js';
 import { TestedPolicy } from './tested-policy.js';
 import type { TestBench } from './test-bench.js';
 import type { TestClock } from './test-clock.js';
-import type { TestIds } from './test-ids.js';
+import { MIDDLE, type TestIds } from './test-ids.js';
 
 /** Fast enough that nobody waits for a drain, slow enough that a request over a socket still ends in its time. */
 const SHUTDOWN_SPEED = 20;
@@ -84,15 +84,20 @@ export class MeshTestKit {
   }
 
   /**
-   * For tests that share an application: everything works again, breakers are closed, nothing has been sent, told or
-   * counted yet. What waits on the clock goes on waiting, and the cache keeps its values.
+   * For tests that share an application: everything works again, breakers are closed, the clock stands, the dice give what
+   * they gave at first, nothing has been sent, told, counted or given up yet. What waits on the clock goes on waiting, the
+   * cache keeps its values, and rate limits and retry budgets fill up again as time is advanced.
    */
   async reset(): Promise<void> {
+    this.clock.stop();
+    this.dice.fraction = MIDDLE;
     for (const policy of this.#policies.values()) policy.restore();
     this.messages.restore();
     this.cache.bringSecondTierBack();
     for (const { policy, key } of this.mesh.breakers.list()) this.mesh.breakers.breaker(policy, key).reset();
     await this.clock.advance(0);
+    for (const topic of new Set(this.events('broker.dead-lettered').map((letter) => letter.topic)))
+      await this.mesh.broker.deadLetters(topic).discard();
     this.messages.clear();
     this.#told.length = 0;
     await this.metrics.reset();
