@@ -42,7 +42,7 @@ export interface ServeOptions {
 }
 
 export interface PublishOptions {
-  /** Message id: set it to make a repeat recognisable. @default a new id */
+  /** Message id, one line that is not empty: set it to make a repeat recognisable. @default a new id */
   readonly id?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /**
@@ -81,7 +81,10 @@ export interface Message<T = unknown> {
 }
 
 export interface SubscribeOptions {
-  /** What the subscription is called in metrics, events and dead letters. @default the handler's function name */
+  /**
+   * What the subscription is called in metrics, events and dead letters. In one process a topic's subscriptions have different
+   * names, unless they are in one named group. @default the handler's function name
+   */
   readonly name?: string;
   /**
    * Subscriptions of one group share the topic's messages: each goes to one of them, in whichever instance.
@@ -99,7 +102,7 @@ export interface SubscribeOptions {
    * @default 'atMostOnce'
    */
   readonly guarantee?: 'atMostOnce' | 'atLeastOnce';
-  /** Handles each message id once, as far as the store of `broker.dedupe` knows. @default false */
+  /** Handles each message id once in its group, as far as the store of `broker.dedupe` knows. @default false */
   readonly dedupe?: boolean;
   /** What the payload must look like; the handler gets the schema's output. One that does not fit is a dead letter at once. */
   readonly schema?: StandardSchema;
