@@ -105,6 +105,14 @@ export const violent: Readonly<Record<string, Point>> = {
 export const shared: Readonly<Record<string, Point>> = {
   'shares events among the instances of a service': async ({ another, tell, seen }) => {
     const other = await another();
+    // Nest's server may be up before its subscriptions are.
+    const joined = async (): Promise<boolean> => {
+      await tell('told', 'are you there?');
+      return other.seen.events.length > 0;
+    };
+    if (!(await eventually(joined, 2_000))) return false;
+    await delay(100);
+    for (const { events } of [seen, other.seen]) events.length = 0;
     for (let n = 0; n < 10; n++) await tell('told', n);
     const count = (): number => seen.events.length + other.seen.events.length;
     if (!(await eventually(() => count() >= 10, 2_000))) return false;
