@@ -59,6 +59,11 @@ export class EventBus {
     return queued;
   }
 
+  /** Whether nothing runs, and nothing waits that may run. */
+  get isIdle(): boolean {
+    return this.running === 0 && (this.queued === 0 || !this.#host.isConsuming());
+  }
+
   /** What runs and what waits, for the report of a drain that ran out of time. */
   unfinished(): { readonly name: string; readonly ageMs: number }[] {
     const { clock } = this.#host;

@@ -61,9 +61,9 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
     this.#meshEvents = events;
     const metrics = new BrokerMetrics(collaborators.metrics);
     this.#life = new BrokerLife(collaborators, {
-      isIdle: () => this.#isIdle,
+      isIdle: () => this.#desk.inFlight === 0 && this.#bus.isIdle,
       finished: () => this.#desk.finished + this.#bus.handled,
-      unfinished: () => this.#unfinished(),
+      unfinished: () => [...agesOf(this.#desk.running, clock.monotonic()), ...this.#bus.unfinished()],
     });
     const onIdle = (): void => this.#life.checkIdle();
     this.#desk = new RequestDesk(options, metrics, { ...collaborators, onIdle });
@@ -207,17 +207,5 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   #requestChecked<R>(key: string, payload: unknown, options: RequestOptions): Promise<R> {
     const ask = (): Promise<unknown> => this.#desk.request(key, payload, options);
     return askChecked(key, payload, { ...options, ask }) as Promise<R>;
-  }
-
-  get #isIdle(): boolean {
-    if (this.#desk.inFlight > 0) return false;
-    for (const subscription of this.#bus.subscriptions) {
-      if (subscription.running.size > 0 || (this.#consuming && subscription.queued > 0)) return false;
-    }
-    return true;
-  }
-
-  #unfinished(): DrainReport['abandoned'] {
-    return [...agesOf(this.#desk.running, this.#clock.monotonic()), ...this.#bus.unfinished()];
   }
 }

@@ -55,6 +55,8 @@ export class RequestServer {
   readonly #running = new Set<ServedRequest>();
   readonly #timeouts: TimeoutList<ServedRequest>;
   #finished = 0;
+  /** When what the connection hands over at the moment began to be handed over, an instant of `monotonic()`. */
+  #readAt: number | undefined;
 
   constructor(options: LiveOptions<RemoteBrokerOptions>, parts: ServerParts) {
     this.#options = options;
@@ -114,7 +116,8 @@ export class RequestServer {
     const { requestTimeoutMs, maxInFlight } = this.#options.current;
     const { pattern } = route;
     if (request.headers[HEADER.probe] !== undefined) return this.#reply(route, request, answered(undefined));
-    const timeoutMs = timeoutOf(request.headers, requestTimeoutMs);
+    const startedAt = this.#parts.clock.monotonic();
+    const timeoutMs = timeoutOf(request.headers, requestTimeoutMs) - this.#waitedMs(startedAt);
     if (timeoutMs <= 0) {
       route.expired.inc();
       return this.#reply(route, request, this.#refusal(new RequestTimeoutError(pattern, 0)));
@@ -130,20 +133,36 @@ export class RequestServer {
       route.refused.inc();
       return this.#reply(route, request, this.#refusal(error as MeshError));
     }
-    this.#handle(route, request, { payload, timeoutMs });
+    this.#handle(route, request, { payload, timeoutMs, startedAt });
+  }
+
+  /**
+   * How long the request waited behind those that arrived with it, whose handlers blocked the event loop. Not known is how
+   * long it lay unread meanwhile: no two clocks agree, so only what this process measures itself counts.
+   */
+  #waitedMs(now: number): number {
+    if (this.#readAt !== undefined) return now - this.#readAt;
+    this.#readAt = now;
+    // What is read after that may have arrived after that.
+    queueMicrotask(() => (this.#readAt = undefined));
+    return 0;
   }
 
   #handle(
     route: Route,
     request: IncomingRequest,
-    { payload, timeoutMs }: { readonly payload: unknown; readonly timeoutMs: number },
+    {
+      payload,
+      timeoutMs,
+      startedAt,
+    }: { readonly payload: unknown; readonly timeoutMs: number; readonly startedAt: number },
   ): void {
     const { clock, contexts } = this.#parts;
     const { headers, id = route.pattern } = request;
     const deadlineAt = clock.now() + timeoutMs;
-    const served = new ServedRequest(route, headers, { deadlineAt, startedAt: clock.monotonic() });
+    const served = new ServedRequest(route, headers, { deadlineAt, startedAt });
     this.#running.add(served);
-    this.#timeouts.add(served, served.startedAt + timeoutMs);
+    this.#timeouts.add(served, startedAt + timeoutMs);
     const succeed = (value: unknown): void => {
       let reply: WireReply;
       try {

@@ -293,9 +293,8 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   }
 
   get #isIdle(): boolean {
-    const { running, queued } = this.#events.bus;
-    if (running > 0 || (this.#consuming && queued > 0)) return false;
-    return this.#server.running.size === 0 && this.#requests.inFlight === 0 && this.#events.outbox.size === 0;
+    const { bus, outbox } = this.#events;
+    return bus.isIdle && this.#server.running.size === 0 && this.#requests.inFlight === 0 && outbox.size === 0;
   }
 
   #unfinished(): DrainReport['abandoned'] {
