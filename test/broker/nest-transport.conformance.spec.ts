@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { brokerConformance, type ConformanceCase } from '../../libs/mesh/src/testing/broker.conformance.js';
+import { brokerConformance } from '../../libs/mesh/src/testing/broker.conformance.js';
+import type { ConformanceCase } from '../../libs/mesh/src/testing/conformance-case.js';
 import type { BrokerFeature, BrokerUnderTest } from '../../libs/mesh/src/testing/broker-under-test.js';
 import { remoteBroker } from '../chaos/broker/remote-broker.fixture.js';
 import { mqtt, nats, type NestServerKind, type NestServerUnderTest, redis, rmq, tcp } from './nest-servers.fixture.js';

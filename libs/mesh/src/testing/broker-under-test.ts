@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import type { MessageBroker, MessageServer } from '../core/broker.port.js';
-import { SystemClock } from '../core/clock.js';
 import { isMeshError } from '../core/mesh.error.js';
+
+export { clock, eventually } from './conformance-case.js';
 
 /** One broker of the kind under test, connected and consuming. */
 export interface BrokerUnderTest {
@@ -34,15 +35,14 @@ export interface KillableServer {
 }
 
 /**
- * What a broker may have beyond the basics. `instances`: several share a server (`another`). `durable`: it stores messages.
- * `restart`: its server can be killed and started again (`server`). `crash`: what that server has stored survives it
+ * What a broker may have beyond the basics. `instances`: several share a server (`another`). `durable`: it stores messages
+ * (`another`). `restart`: its server can be killed and started again (`server`). `crash`: what that server has stored survives it
  * (all of these, and `server.crashBeforeAck`).
  */
 export type BrokerFeature = 'instances' | 'durable' | 'restart' | 'crash';
 
 export type Rule = (subject: BrokerUnderTest) => Promise<void>;
 
-export const clock = new SystemClock();
 export const never = (): Promise<never> => new Promise(() => undefined);
 
 export async function rejectsWith(promise: Promise<unknown>, code: string): Promise<void> {
@@ -50,14 +50,6 @@ export async function rejectsWith(promise: Promise<unknown>, code: string): Prom
     assert.ok(isMeshError(error, code), `expected ${code}, got ${String(error)}`);
     return true;
   });
-}
-
-export async function eventually(condition: () => boolean, otherwise: string, withinMs = 5_000): Promise<void> {
-  const giveUpAt = clock.monotonic() + withinMs;
-  while (!condition()) {
-    if (clock.monotonic() > giveUpAt) assert.fail(otherwise);
-    await clock.sleep(2);
-  }
 }
 
 /** 0 … count-1, sorted as numbers: what must have arrived. */

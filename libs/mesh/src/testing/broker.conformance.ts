@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict';
 import type { BrokerFeature, BrokerUnderTest, Rule } from './broker-under-test.js';
+import { casesOf, type ConformanceCase } from './conformance-case.js';
 import { crashRules } from './crash.conformance.js';
 import { durableRules } from './durable-broker.conformance.js';
 import { eventRules } from './events.conformance.js';
@@ -6,17 +8,19 @@ import { instanceRules } from './instances.conformance.js';
 import { requestRules } from './requests.conformance.js';
 import { restartRules } from './restart.conformance.js';
 
-/** One rule that every broker keeps. Give `name` and `run` to the test runner of your choice. */
-export interface ConformanceCase {
-  readonly name: string;
-  run(): Promise<void>;
-}
-
 const featureRules: Readonly<Record<BrokerFeature, Readonly<Record<string, Rule>>>> = {
   instances: instanceRules,
   durable: durableRules,
   restart: restartRules,
   crash: crashRules,
+};
+
+/** What the rules of a feature need of the broker under test. */
+const needs: Readonly<Record<BrokerFeature, (subject: BrokerUnderTest) => Readonly<Record<string, unknown>>>> = {
+  instances: ({ another }) => ({ another }),
+  durable: ({ another }) => ({ another }),
+  restart: ({ server }) => ({ server }),
+  crash: ({ another, server }) => ({ another, server, 'server.crashBeforeAck': server?.crashBeforeAck }),
 };
 
 /**
@@ -29,17 +33,20 @@ export function brokerConformance(
   create: () => Promise<BrokerUnderTest> | BrokerUnderTest,
   features: readonly BrokerFeature[] = [],
 ): readonly ConformanceCase[] {
-  const applicable = { ...requestRules, ...eventRules };
-  for (const feature of features) Object.assign(applicable, featureRules[feature]);
-  return Object.entries(applicable).map(([name, rule]) => ({
-    name,
-    run: async () => {
-      const subject = await create();
-      try {
+  const rules: Record<string, Rule> = { ...requestRules, ...eventRules };
+  for (const feature of features)
+    for (const [name, rule] of Object.entries(featureRules[feature]))
+      rules[name] = async (subject) => {
+        assertHasWhatItNeeds(subject, feature);
         await rule(subject);
-      } finally {
-        await subject.close();
-      }
-    },
-  }));
+      };
+  return casesOf(rules, create);
+}
+
+function assertHasWhatItNeeds(subject: BrokerUnderTest, feature: BrokerFeature): void {
+  const missing = Object.entries(needs[feature](subject)).flatMap(([name, value]) => (value ? [] : [name]));
+  assert.ok(
+    missing.length === 0,
+    `The rules of the feature "${feature}" need ${missing.join(' and ')} of the BrokerUnderTest that create() gives.`,
+  );
 }

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import type { CacheClient, CacheFactory } from '../core/cache.port.js';
-import { SystemClock } from '../core/clock.js';
 import { isMeshError } from '../core/mesh.error.js';
-import type { ConformanceCase } from './broker.conformance.js';
+import { casesOf, clock, type ConformanceCase, eventually } from './conformance-case.js';
 
 /** One cache of the kind under test, empty and started. */
 export interface CacheUnderTest {
@@ -14,7 +13,6 @@ export interface CacheUnderTest {
 
 type Rule = (subject: CacheUnderTest) => Promise<void>;
 
-const clock = new SystemClock();
 const failing: CacheFactory<never> = () => Promise.reject(new Error('database down'));
 
 const loading: Readonly<Record<string, Rule>> = {
@@ -305,17 +303,7 @@ const sharing: Readonly<Record<string, Rule>> = {
  * Runs under any test runner: `for (const { name, run } of cacheConformance(create)) it(name, run);`
  */
 export function cacheConformance(create: () => Promise<CacheUnderTest> | CacheUnderTest): readonly ConformanceCase[] {
-  return Object.entries({ ...loading, ...staleness, ...writing, ...sharing }).map(([name, rule]) => ({
-    name,
-    run: async () => {
-      const subject = await create();
-      try {
-        await rule(subject);
-      } finally {
-        await subject.close();
-      }
-    },
-  }));
+  return casesOf({ ...loading, ...staleness, ...writing, ...sharing }, create);
 }
 
 /** A load that answers how often its factory has run. */
@@ -327,12 +315,4 @@ function counting(cache: CacheClient, key: string, delayMs?: number): () => Prom
       if (delayMs !== undefined) await clock.sleep(delayMs);
       return runs;
     });
-}
-
-async function eventually(condition: () => Promise<boolean>, message: string): Promise<void> {
-  const until = clock.monotonic() + 5_000;
-  while (!(await condition())) {
-    assert.ok(clock.monotonic() < until, message);
-    await clock.sleep(5);
-  }
 }

@@ -12,5 +12,6 @@ export type { TestedMetrics } from './kit/tested-metrics.js';
 export type { Outage } from './kit/test-store.js';
 export type { PolicyFaultOptions, TestedPolicy } from './kit/tested-policy.js';
 export type { BrokerFeature, BrokerUnderTest, KillableServer } from './broker-under-test.js';
-export { brokerConformance, type ConformanceCase } from './broker.conformance.js';
+export { brokerConformance } from './broker.conformance.js';
+export type { ConformanceCase } from './conformance-case.js';
 export { cacheConformance, type CacheUnderTest } from './cache.conformance.js';
