@@ -80,6 +80,22 @@ describe.skipIf(!natsIsHere)(
       expect(await broker.deadLetters('orders').list()).toMatchObject([{ handler: 'gone' }]);
     });
 
+    it('does not run requests whose time went by behind those that arrived with them', async () => {
+      const [caller, callee] = [await instance(), await instance()];
+      let runs = 0;
+      const block = (): void => {
+        runs++;
+        for (const until = performance.now() + 60; performance.now() < until;);
+      };
+      callee.serve('block', block);
+      await caller.waitFor(['block']);
+      const requests = Array.from({ length: 20 }, () => caller.request('block', undefined, { timeoutMs: 200 }));
+      const outcomes = await Promise.allSettled(requests);
+      expect(runs).toBeGreaterThanOrEqual(1);
+      expect(runs).toBeLessThanOrEqual(5);
+      expect(outcomes.at(-1)).toMatchObject({ status: 'rejected', reason: { code: 'MESH_REQUEST_TIMEOUT' } });
+    });
+
     it('closes a connection that is made after the start was given up', async () => {
       const accepted = Promise.withResolvers<Socket>();
       const gate = Promise.withResolvers<void>();

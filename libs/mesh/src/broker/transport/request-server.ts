@@ -137,8 +137,8 @@ export class RequestServer {
   }
 
   /**
-   * How long the request waited behind those that arrived with it, whose handlers blocked the event loop. Not known is how
-   * long it lay unread meanwhile: no two clocks agree, so only what this process measures itself counts.
+   * How long the request waited behind those that were read together with it, whose handlers blocked the event loop; known
+   * where the client hands these over in one go. How long it lay unread is not known: no two clocks agree.
    */
   #waitedMs(now: number): number {
     if (this.#readAt !== undefined) return now - this.#readAt;
