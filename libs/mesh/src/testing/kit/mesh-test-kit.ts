@@ -64,7 +64,7 @@ export class MeshTestKit {
   breaker(policy: string, key?: string): TestedBreaker {
     const control = this.mesh.breakers.breaker(policy, key);
     const name = key === undefined ? policy : `${policy}[${key}]`;
-    return new TestedBreaker(name, control, this.clock, () => this.#transitions(policy, key));
+    return new TestedBreaker(control, this.clock, { name, transitions: () => this.#transitions(policy, key) });
   }
 
   /** What the mesh told under a name, the oldest first: `kit.events('call.retry')`. */

@@ -6,7 +6,10 @@ type InProcessOptions = Extract<NonNullable<MeshOptions['broker']>, { transport?
 export interface MeshTestingOptions {
   /** Changes what the application says of its mesh, for this test. */
   readonly configure?: (options: MeshOptions) => MeshOptions;
-  /** Stands for the environment, so that the `MESH_` variables of the machine change no test. @default {} */
+  /**
+   * Stands for the `MESH_` variables, so that those of the machine change no test. `NODE_ENV` is the process's own.
+   * @default {}
+   */
   readonly env?: Readonly<Record<string, string>>;
   /** Whether the mesh writes its log lines. @default false */
   readonly logs?: boolean;

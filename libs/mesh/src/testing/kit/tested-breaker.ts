@@ -7,10 +7,9 @@ const REASON = 'the test';
 /** One circuit breaker, to be put into any state. */
 export class TestedBreaker {
   constructor(
-    private readonly name: string,
     private readonly control: BreakerControl,
     private readonly clock: TestClock,
-    private readonly history: () => readonly string[],
+    private readonly told: { readonly name: string; readonly transitions: () => readonly string[] },
   ) {}
 
   get state(): BreakerState {
@@ -19,7 +18,7 @@ export class TestedBreaker {
 
   /** Its changes so far: `['closed -> open', 'open -> half-open']`. */
   get transitions(): readonly string[] {
-    return this.history();
+    return this.told.transitions();
   }
 
   /** Refuses calls with MESH_CIRCUIT_OPEN for its open time, as after failures. */
@@ -58,7 +57,7 @@ export class TestedBreaker {
     const { state: actual, failures, calls } = this.control.snapshot();
     if (actual === expected) return;
     failExpectation(
-      `Circuit "${this.name}" was expected to be ${expected} and is ${actual}, after ${failures} failures of ${calls} calls in its window; it went${listed(this.transitions)}`,
+      `Circuit "${this.told.name}" was expected to be ${expected} and is ${actual}, after ${failures} failures of ${calls} calls in its window; it went${listed(this.transitions)}`,
       { actual, expected },
     );
   }
@@ -68,7 +67,7 @@ export class TestedBreaker {
     const actual = this.transitions.map((transition) => transition.slice(transition.indexOf('> ') + 2));
     if (actual.length === states.length && states.every((state, index) => state === actual[index])) return;
     failExpectation(
-      `Circuit "${this.name}" was expected to go to ${states.join(', ') || 'no other state'}; it went${listed(this.transitions)}`,
+      `Circuit "${this.told.name}" was expected to go to ${states.join(', ') || 'no other state'}; it went${listed(this.transitions)}`,
       {
         actual,
         expected: states,

@@ -31,7 +31,7 @@ export class TestedMessages {
 
   /** @throws when no message of the topic has everything that `payload` says. */
   expectPublished(topic: string, payload?: unknown): void {
-    expectOne(`a message for "${topic}"`, payload, this.published(topic), this.#broker.published);
+    expectOne(`a message for "${topic}"`, payload, { candidates: this.published(topic), all: this.#broker.published });
   }
 
   /** @throws when there is a message of the topic that has everything that `payload` says. */
@@ -41,7 +41,10 @@ export class TestedMessages {
 
   /** @throws when no request of the pattern has everything that `payload` says. */
   expectRequested(pattern: MessagePattern, payload?: unknown): void {
-    expectOne(`a request "${nameOf(pattern)}"`, payload, this.requested(pattern), this.#broker.requested);
+    expectOne(`a request "${nameOf(pattern)}"`, payload, {
+      candidates: this.requested(pattern),
+      all: this.#broker.requested,
+    });
   }
 
   /** @throws when there is a request of the pattern that has everything that `payload` says. */
@@ -80,7 +83,11 @@ export class TestedMessages {
 
 type Sent = { readonly payload: unknown };
 
-function expectOne(what: string, payload: unknown, candidates: readonly Sent[], all: readonly Sent[]): void {
+function expectOne(
+  what: string,
+  payload: unknown,
+  { candidates, all }: { readonly candidates: readonly Sent[]; readonly all: readonly Sent[] },
+): void {
   if (candidates.some((sent) => payload === undefined || matches(sent.payload, payload))) return;
   const wanted = payload === undefined ? '' : ` with ${shown(payload)}`;
   const found = candidates.length > 0 ? candidates.map((sent) => sent.payload) : all;
