@@ -1,5 +1,6 @@
 import { type Channel, Connection } from 'rabbitmq-client';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { passingQueue } from '../../../libs/mesh/src/broker/rabbitmq/plain-events.js';
 import type { Message } from '../../../libs/mesh/src/core/broker.port.js';
 import type { BrokerInput } from './chaos-server.js';
 import { rabbitMq, RabbitMqServer } from './rabbitmq-server.js';
@@ -84,6 +85,17 @@ describe.skipIf(rabbitMq.whyNot)(`RabbitMQ, in its own ways${rabbitMq.whyNot}`, 
       })
       .toBe(true);
     await expect.poll(() => got, { timeout: 5_000 }).toEqual([1]);
+  });
+
+  it('does not run a request whose time went by in its queue', async () => {
+    const { broker } = await instance();
+    const queue = passingQueue(`${namePrefix}.request.late`);
+    await server.withChannel((channel) => channel.queueDeclare(queue));
+    await expect(broker.request('late', 1, { timeoutMs: 50 })).rejects.toMatchObject({ code: 'MESH_REQUEST_TIMEOUT' });
+    const runs: unknown[] = [];
+    broker.serve('late', (n) => void runs.push(n));
+    await broker.request('late', 2);
+    expect(runs).toEqual([2]);
   });
 
   it('keeps a dead letter whose queue is gone, and sends those behind it again', async () => {

@@ -16,13 +16,14 @@ import type { NatsBrokerOptions } from '../broker.options.js';
 import { loadClient } from '../transport/load-client.js';
 import { HEADER, type Headers } from '../transport/message-headers.js';
 import { StoredDeadLetters } from '../transport/stored-dead-letters.js';
-import type {
-  ConsumeSpec,
-  DriverHost,
-  EventSettlement,
-  IncomingEvent,
-  Intake,
-  WireBody,
+import {
+  FORGET_OWN_MS,
+  type ConsumeSpec,
+  type DriverHost,
+  type EventSettlement,
+  type IncomingEvent,
+  type Intake,
+  type WireBody,
 } from '../transport/transport-driver.port.js';
 import { absent, headersOfLetter, JetStreamLetterStore } from './jetstream-letter-store.js';
 import { bodyOf, headersOf, MESSAGE_ID, ONLY_RECEIVER, writtenHeaders } from './nats.message.js';
@@ -62,8 +63,6 @@ const PUBLISH_TIMEOUT_MS = 2_000;
 const NANOS = 1_000_000;
 /** How long a server remembers message ids, in its nanoseconds: two minutes. */
 const DUPLICATE_WINDOW = 120_000 * NANOS;
-/** After how long without its instance a consumer that shares with nobody is forgotten. */
-const FORGET_OWN_CONSUMER = 300_000 * NANOS;
 const SERVER_ERROR = 500;
 /** The server's number for a message that it could not store. With "maximum" in its text the stream is full; it may pass otherwise. */
 const STORE_FAILED = 10_077;
@@ -299,7 +298,7 @@ export class JetStream {
       // When to give up is the broker's decision: the server would only fall silent.
       max_deliver: -1,
       max_ack_pending: -1,
-      ...(isOwn && { inactive_threshold: FORGET_OWN_CONSUMER }),
+      ...(isOwn && { inactive_threshold: FORGET_OWN_MS * NANOS }),
     };
   }
 

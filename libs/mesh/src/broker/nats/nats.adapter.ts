@@ -9,11 +9,11 @@ import type {
 import type { DeadLetters } from '../../core/broker.port.js';
 import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
-import { PayloadError } from '../broker.errors.js';
 import type { NatsBrokerOptions } from '../broker.options.js';
 import { atMost } from '../transport/at-most.js';
 import { loadClient } from '../transport/load-client.js';
 import { HEADER } from '../transport/message-headers.js';
+import { assertSize } from '../transport/payload-limit.js';
 import { ERROR } from '../transport/reserved-headers.js';
 import type {
   ConsumeSpec,
@@ -292,11 +292,8 @@ export class NatsDriver implements TransportDriver {
   }
 
   /** Headers count as well, and their size shows only when they are written: a little room is left for them. */
-  #assertSize({ data }: WireBody): void {
+  #assertSize(body: WireBody): void {
     const limit = (this.#open?.connection.info?.max_payload ?? Number.POSITIVE_INFINITY) - ROOM_FOR_HEADERS;
-    if (data.length > limit)
-      throw new PayloadError(
-        `A payload has ${data.length} bytes; this NATS server takes ${limit}. Send a reference to it, or raise max_payload.`,
-      );
+    assertSize(body, limit, { takes: 'this NATS server takes', raise: 'max_payload' });
   }
 }

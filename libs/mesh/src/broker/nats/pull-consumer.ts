@@ -1,8 +1,8 @@
 import type { Clock, Timer } from '../../core/clock.js';
+import { LagLoop } from '../transport/lag-loop.js';
 
 const PULL_MS = 30_000;
 const AFTER_FAILURE_MS = 250;
-const MEASURE_MS = 5_000;
 
 /** As much of a JetStream message as is needed here. */
 interface Renewable {
@@ -37,19 +37,20 @@ export class PullConsumer<M extends Renewable = Renewable> {
   readonly #parts: PullParts<M>;
   readonly #unsettled = new Set<M>();
   readonly #pulls = new Set<Pull<M>>();
+  readonly #measuring: LagLoop;
   #consumer: Pullable<M> | undefined;
   #requested = 0;
   #generation = 0;
   #lag = 0;
   #renewal: Timer | undefined;
   #again: Timer | undefined;
-  #measuring: Timer | undefined;
   #suspended = false;
   #stopped = false;
 
   constructor(open: () => Promise<Pullable<M>>, parts: PullParts<M>) {
     this.#open = open;
     this.#parts = parts;
+    this.#measuring = new LagLoop(parts.clock, () => this.#measure());
   }
 
   /** Messages that wait on the server, as the last one told, or it itself a few seconds ago. */
@@ -60,7 +61,7 @@ export class PullConsumer<M extends Renewable = Renewable> {
   async start(): Promise<void> {
     this.#consumer = await this.#open();
     this.#fill();
-    this.#measureLater();
+    this.#measuring.start();
   }
 
   /** The server is away: what was pulled is worked on, nothing more is asked for. */
@@ -85,7 +86,7 @@ export class PullConsumer<M extends Renewable = Renewable> {
   /** Pulls no more. What was handed over is still renewed until it is settled. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#measuring?.cancel();
+    this.#measuring.stop();
     this.#endPulls();
   }
 
@@ -148,19 +149,9 @@ export class PullConsumer<M extends Renewable = Renewable> {
     this.#renewal = this.#parts.clock.setTimer(() => this.#renew(), this.#parts.renewMs);
   }
 
-  #measureLater(): void {
-    if (!this.#stopped) this.#measuring = this.#parts.clock.setTimer(() => void this.#measure(), MEASURE_MS);
-  }
-
-  /** A subscription that is stuck gets no message that would tell how many are behind it. */
   async #measure(): Promise<void> {
-    try {
-      const info = this.#suspended ? undefined : await this.#consumer?.info();
-      if (info) this.#lag = info.num_pending;
-    } catch {
-      // What is wrong with the consumer is told by its next pull.
-    }
-    this.#measureLater();
+    const info = this.#suspended ? undefined : await this.#consumer?.info();
+    if (info) this.#lag = info.num_pending;
   }
 
   #stopRenewal(): void {

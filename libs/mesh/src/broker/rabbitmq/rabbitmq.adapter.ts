@@ -3,22 +3,23 @@ import type { DeadLetters } from '../../core/broker.port.js';
 import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
 import type { ServiceInfo } from '../../core/service-info.js';
-import { PayloadError } from '../broker.errors.js';
 import type { RabbitMqBrokerOptions } from '../broker.options.js';
 import { atMost } from '../transport/at-most.js';
 import { loadClient } from '../transport/load-client.js';
 import { HEADER } from '../transport/message-headers.js';
+import { assertSize } from '../transport/payload-limit.js';
 import { ERROR } from '../transport/reserved-headers.js';
 import { StoredDeadLetters } from '../transport/stored-dead-letters.js';
-import type {
-  ConsumeSpec,
-  DriverHost,
-  IncomingEvent,
-  IncomingRequest,
-  Intake,
-  OutgoingMessage,
-  TransportCapabilities,
-  TransportDriver,
+import {
+  FORGET_OWN_MS,
+  type ConsumeSpec,
+  type DriverHost,
+  type IncomingEvent,
+  type IncomingRequest,
+  type Intake,
+  type OutgoingMessage,
+  type TransportCapabilities,
+  type TransportDriver,
 } from '../transport/transport-driver.port.js';
 import { connectionOptions, serverNames } from './connection-options.js';
 import { declarePlain, passingQueue } from './plain-events.js';
@@ -30,8 +31,6 @@ import { SessionKeeper } from './session-keeper.js';
 import { StoredEvents } from './stored-events.js';
 
 const CLOSE_MS = 2_000;
-/** After how long without its instance the queue of a subscription that shares with nobody is forgotten. */
-const FORGET_OWN_QUEUE_MS = 300_000;
 
 interface DriverParts {
   readonly clock: Clock;
@@ -220,8 +219,7 @@ export class RabbitMqDriver implements TransportDriver {
     const queue = this.#names.stored(topic, isOwn ? `own.${this.#parts.ids.next()}` : group);
     return {
       prefetch: concurrency,
-      declare: (channel) =>
-        this.#stored.declare(channel, { queue, topic, ...(isOwn && { expireMs: FORGET_OWN_QUEUE_MS }) }),
+      declare: (channel) => this.#stored.declare(channel, { queue, topic, ...(isOwn && { expireMs: FORGET_OWN_MS }) }),
       onMessage: (message, delivered) =>
         onEvent(this.#stored.incoming(this.#event(message), { message, delivered, queue, topic })),
     } satisfies Partial<ConsumerParts>;
@@ -251,11 +249,8 @@ export class RabbitMqDriver implements TransportDriver {
   }
 
   /** A larger one would close the channel, and everything on it. */
-  #assertSize({ data }: OutgoingMessage['body']): void {
-    const { maxMessageBytes } = this.#options;
-    if (data.length > maxMessageBytes)
-      throw new PayloadError(
-        `A payload has ${data.length} bytes; broker.maxMessageBytes allows ${maxMessageBytes}. Send a reference to it, or raise the limit here and on the server.`,
-      );
+  #assertSize(body: OutgoingMessage['body']): void {
+    const raise = 'the limit here and on the server';
+    assertSize(body, this.#options.maxMessageBytes, { takes: 'broker.maxMessageBytes allows', raise });
   }
 }

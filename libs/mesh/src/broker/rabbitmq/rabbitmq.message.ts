@@ -1,6 +1,7 @@
 import type { Envelope, HeaderFields, MessageBody } from 'rabbitmq-client';
 import { PayloadError } from '../broker.errors.js';
 import { HEADER, type Headers } from '../transport/message-headers.js';
+import { BYTES } from '../transport/payload.codec.js';
 import { RESERVED, withoutReserved } from '../transport/reserved-headers.js';
 import type { OutgoingMessage, WireBody } from '../transport/transport-driver.port.js';
 
@@ -18,7 +19,6 @@ const RESERVED_HERE = new Set([...RESERVED, ATTEMPT, DEAD_QUEUE, DELIVERIES]);
 const SHORT_STRING_BYTES = 255;
 /** All headers are one frame, and one that is too large would close the channel. */
 const HEADERS_BYTES = 65_536;
-const BYTES = 'application/octet-stream';
 
 type Received = HeaderFields & { readonly body: MessageBody };
 

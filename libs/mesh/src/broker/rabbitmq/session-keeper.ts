@@ -2,6 +2,7 @@ import type { Connection } from 'rabbitmq-client';
 import type { Clock, Timer } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
 import { atMost } from '../transport/at-most.js';
+import { LagLoop } from '../transport/lag-loop.js';
 import { ERROR } from '../transport/reserved-headers.js';
 import type { DriverHost } from '../transport/transport-driver.port.js';
 import { RabbitMqSession } from './rabbitmq-session.js';
@@ -12,7 +13,6 @@ import type { RestoredConsumer } from './restored-consumer.js';
 const AGAIN_MS = 500;
 /** How long consumers are waited for after a reconnect, before everything else goes on without them. */
 const RESTORE_MS = 5_000;
-const MEASURE_MS = 5_000;
 
 interface KeeperParts {
   readonly clock: Clock;
@@ -29,14 +29,15 @@ interface KeeperParts {
 export class SessionKeeper {
   readonly #parts: KeeperParts;
   readonly #consumers = new Set<RestoredConsumer>();
+  readonly #measuring: LagLoop;
   #session: RabbitMqSession | undefined;
   #isOpening = false;
   #again: Timer | undefined;
-  #measuring: Timer | undefined;
 
   constructor(parts: KeeperParts) {
     this.#parts = parts;
-    this.#measureLater();
+    this.#measuring = new LagLoop(parts.clock, () => this.#measure());
+    this.#measuring.start();
   }
 
   /** @throws while there is none. */
@@ -106,7 +107,7 @@ export class SessionKeeper {
   /** Lets out what is written. */
   async close(): Promise<void> {
     this.#again?.cancel();
-    this.#measuring?.cancel();
+    this.#measuring.stop();
     await Promise.all([...this.#consumers].map((consumer) => consumer.close()));
     await this.#session?.close();
   }
@@ -137,16 +138,10 @@ export class SessionKeeper {
     await consumer.open().catch((error: unknown) => this.openAgain(consumer, 'a subscription', error));
   }
 
-  #measureLater(): void {
-    this.#measuring = this.#parts.clock.setTimer(() => {
-      const measured = [...this.#consumers].map((consumer) =>
-        // What is wrong with its channel is told elsewhere.
-        consumer.isStopped ? this.#consumers.delete(consumer) : consumer.measure().catch(() => undefined),
-      );
-      void Promise.all(measured).then(() => {
-        if (!this.#parts.ending.aborted) this.#measureLater();
-      });
-    }, MEASURE_MS);
+  /** What is wrong with a consumer's channel is told elsewhere. */
+  async #measure(): Promise<void> {
+    for (const consumer of this.#consumers) if (consumer.isStopped) this.#consumers.delete(consumer);
+    await Promise.allSettled([...this.#consumers].map((consumer) => consumer.measure()));
   }
 
   /** Jittered, so that a fleet does not come back as one. */

@@ -1,7 +1,8 @@
 import { PayloadError } from '../broker.errors.js';
 import type { WireBody } from './transport-driver.port.js';
 
-const BYTES = 'application/octet-stream';
+/** The content type of bytes. */
+export const BYTES = 'application/octet-stream';
 const NOTHING: WireBody = Object.freeze({ data: new Uint8Array(0) });
 const decoder = new TextDecoder('utf-8', { fatal: true });
 

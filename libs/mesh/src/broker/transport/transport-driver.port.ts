@@ -79,6 +79,9 @@ export interface EventSettlement {
   deadLetter(letter: DeadLetter): Promise<void>;
 }
 
+/** After how long without its instance what is stored for a subscription with `group: false` may be forgotten. */
+export const FORGET_OWN_MS = 300_000;
+
 /** What a subscription needs from the transport. */
 export interface ConsumeSpec {
   readonly topic: string;
