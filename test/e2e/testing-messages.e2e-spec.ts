@@ -38,6 +38,13 @@ describe('messages in the test kit', () => {
   const order = z.object({ at: z.coerce.date(), cents: z.coerce.bigint() });
   const dated = z.object({ at: z.date() });
 
+  it('of requests reach a handler of the payload alone without anything else', async () => {
+    const seen: unknown[][] = [];
+    broker.serve('reserve', (...args: unknown[]) => void seen.push(args), { payloadOnly: true });
+    await broker.request('reserve', 1);
+    expect(seen).toEqual([[1, undefined]]);
+  });
+
   describe('with a schema', () => {
     it('give a subscriber the output, made of what arrived', async () => {
       const seen: [unknown, Message][] = [];

@@ -105,15 +105,17 @@ export class WatchedBroker {
     broker.serve = (pattern, handler, options = {}) => {
       const name = nameOf(pattern);
       this.#standIns.get(name)?.();
-      const { schema } = options;
+      const { schema, payloadOnly } = options;
       const answer: RequestHandler = (payload, message) => {
         if (this.faults.take(name, 'drop')) return endOf(message);
         const copy = schema ? payload : (wireCopy(payload) as never);
-        return this.#during(`a handler of "${name}"`, () => handler(copy, message), message.signal);
+        const second = (payloadOnly ? undefined : message) as RequestMessage;
+        return this.#during(`a handler of "${name}"`, () => handler(copy, second), message);
       };
       return serve(pattern, answer, {
         ...options,
         name: options.name ?? (handler.name || 'anonymous'),
+        // The kit needs the message, whether the handler does or not.
         payloadOnly: false,
         ...(schema && { schema: ofArrivals(schema) }),
       });
@@ -150,17 +152,17 @@ export class WatchedBroker {
       this.#standIns.set(name, end);
       return end;
     } catch {
-      // The pattern has its handler, or another request's stand-in.
+      // The pattern has its handler.
       return () => undefined;
     }
   }
 
   /** Until the work has ended, an Observable that it answers included. */
-  async #during<T>(what: string, work: () => T, signal?: AbortSignal): Promise<Awaited<T>> {
+  async #during<T>(what: string, work: () => T, request?: RequestMessage): Promise<Awaited<T>> {
     const entry = { what };
     this.#running.add(entry);
     try {
-      return (await lastOf(await work(), signal)) as Awaited<T>;
+      return (await lastOf(await work(), request)) as Awaited<T>;
     } finally {
       this.#running.delete(entry);
     }
@@ -168,16 +170,16 @@ export class WatchedBroker {
 }
 
 /** The last value of an Observable that was answered, or of what it gave until nobody waited any more. */
-function lastOf(answer: unknown, signal?: AbortSignal): unknown {
+function lastOf(answer: unknown, request?: RequestMessage): unknown {
   if (!isObservable(answer)) return answer;
-  if (signal?.aborted) return undefined;
-  return lastValueFrom(answer.pipe(takeUntil(signal ? fromEvent(signal, 'abort') : NEVER)), {
-    defaultValue: undefined,
-  });
+  if (request?.signal.aborted) return undefined;
+  const end = request ? fromEvent(request.signal, 'abort') : NEVER;
+  return lastValueFrom(answer.pipe(takeUntil(end)), { defaultValue: undefined });
 }
 
 /** Rejects when nobody waits for the answer any more. */
-function endOf({ signal }: RequestMessage): Promise<never> {
+async function endOf({ signal }: RequestMessage): Promise<never> {
+  signal.throwIfAborted();
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
