@@ -25,7 +25,7 @@ const needs: Readonly<Record<BrokerFeature, (subject: BrokerUnderTest) => Readon
 
 /**
  * What every broker must do, ours and a user's own, and what those must that have what is named in `features`. `create` is
- * called once for each case.
+ * called once for each case. Rules about a limit that the subject leaves out (`maxQueued`, `maxInFlight`) pass.
  *
  * Runs under any test runner: `for (const { name, run } of brokerConformance(create)) it(name, run);`
  */

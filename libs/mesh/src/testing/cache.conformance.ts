@@ -298,7 +298,7 @@ const sharing: Readonly<Record<string, Rule>> = {
 
 /**
  * What every cache must do, ours and a user's own. `create` is called once for each case; values must be kept for seconds
- * where a case does not say otherwise.
+ * where a case does not say otherwise. Without a `peer` the rules about what instances share pass.
  *
  * Runs under any test runner: `for (const { name, run } of cacheConformance(create)) it(name, run);`
  */
