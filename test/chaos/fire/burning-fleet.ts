@@ -12,8 +12,9 @@ const WRITE_TOKEN = 'the-token-of-the-arsonist';
 const OPERATOR = { authorization: `Bearer ${WRITE_TOKEN}`, 'x-mesh-ops': 'arsonist' };
 
 export interface Sabotage {
-  readonly provider: boolean;
-  readonly environment: NodeJS.ProcessEnv;
+  readonly environment?: NodeJS.ProcessEnv;
+  /** Done once everything runs. */
+  readonly spoil?: (fleet: BurningFleet) => Promise<void> | void;
 }
 
 /** The demo as five processes over servers of its own, of which everything can be broken. */
@@ -24,18 +25,34 @@ export class BurningFleet {
     readonly nats: NatsServer,
     readonly redis: RedisServer,
     readonly instances: readonly Instance[],
-    readonly configFile: string,
+    public configFile: string,
   ) {}
 
   static async start(folder: string, sabotage?: Sabotage): Promise<BurningFleet> {
     mkdirSync(folder, { recursive: true });
-    const [nats, redis] = await Promise.all([NatsServer.start(), RedisServer.start()]);
-    const configFile = `${folder}/gateway-1.json`;
+    const undo: (() => Promise<unknown>)[] = [];
+    try {
+      const nats = await NatsServer.start();
+      undo.push(() => nats.stop());
+      const redis = await RedisServer.start();
+      undo.push(() => redis.kill());
+      const instances: Instance[] = [];
+      const fleet = new BurningFleet(nats, redis, instances, `${folder}/gateway-1.json`);
+      await fleet.provider.start();
+      undo.push(() => fleet.provider.stop());
+      undo.push(() => Promise.all(instances.map((instance) => instance.kill())));
+      await fleet.#startInstances(instances, folder, sabotage?.environment);
+      await sabotage?.spoil?.(fleet);
+      return fleet;
+    } catch (error) {
+      await Promise.allSettled(undo.map((stop) => stop()));
+      throw error;
+    }
+  }
+
+  async #startInstances(instances: Instance[], folder: string, sabotage: NodeJS.ProcessEnv = {}): Promise<void> {
+    const { nats, redis, provider, configFile } = this;
     writeFileSync(configFile, '{}');
-    const instances: Instance[] = [];
-    const fleet = new BurningFleet(nats, redis, instances, configFile);
-    await fleet.provider.start();
-    fleet.provider.forgetsKeys = sabotage?.provider ?? false;
     const environment = {
       MESH_BROKER__TRANSPORT: 'nats',
       MESH_BROKER__SERVERS: nats.url,
@@ -49,11 +66,11 @@ export class BurningFleet {
       // Behind a load balancer: it goes on serving until that has noticed.
       MESH_LIFECYCLE__SHUTDOWN__PRE_STOP: 'always',
       MESH_LIFECYCLE__SHUTDOWN__PRE_STOP_MS: '1500',
-      PROVIDER_URL: fleet.provider.url,
+      PROVIDER_URL: provider.url,
       SHOP_STOCKED: String(STOCKED),
       // Longer than it takes to place an order; and soon nothing but the log tells what is sold.
       SHOP_HELD_FOR_MS: '5000',
-      ...sabotage?.environment,
+      ...sabotage,
     };
     const places: readonly (readonly [string, Place['app'], NodeJS.ProcessEnv?])[] = [
       ['gateway-1', 'gateway', { MESH_CONFIG_FILE: configFile }],
@@ -68,7 +85,6 @@ export class BurningFleet {
       );
     for (const instance of instances) instance.start();
     await Promise.all(instances.map((instance) => instance.ready()));
-    return fleet;
   }
 
   get gateways(): readonly Instance[] {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BurningFleet } from './burning-fleet.js';
+import { configurationFaults } from './configuration-faults.js';
 import type { Instance } from './instance.js';
 import type { Mood } from './payment-provider.js';
 import type { Random } from './random.js';
@@ -11,6 +12,8 @@ export interface Fire {
   readonly isLong: boolean;
   /** What may be restarted now; towards the end some are spared, so that their memory can be judged. */
   readonly targets: () => readonly Instance[];
+  /** What a fault found that must not be. */
+  readonly mistakes: string[];
 }
 
 export interface Fault {
@@ -100,35 +103,7 @@ export const faults: Readonly<Record<string, readonly Fault[]>> = {
       },
     },
   ],
-  configuration: [
-    {
-      name: 'the configuration file is changed',
-      strike: async ({ fleet, random }) => {
-        const timeoutMs = random.between(500, 1_000);
-        const file = { resilience: { policies: { 'payments.charge': { timeoutMs, retry: { maxRetries: 1 } } } } };
-        fleet.writeConfig(JSON.stringify(file));
-        return `gateway-1: payments.charge.timeoutMs ${timeoutMs}`;
-      },
-    },
-    {
-      name: 'the configuration file is spoiled',
-      strike: async ({ fleet, ...fire }) => {
-        fleet.writeConfig('{ "resilience": { "policies": { "payments.charge": { "timeoutMs": "soon" } } } }');
-        await pause(fire, 500, 1_500);
-        fleet.writeConfig('{}');
-        return 'gateway-1: refused, then mended';
-      },
-    },
-    {
-      name: 'the configuration is patched by an operator',
-      strike: async ({ fleet, random }) => {
-        const ttlMs = random.between(1_000, 60_000);
-        const gateway = fleet.instance('gateway-2');
-        const status = await fleet.patchConfig(gateway, { cache: { ttlMs } }).catch((error: Error) => error.name);
-        return `gateway-2: cache.ttlMs ${ttlMs}, answered ${status}`;
-      },
-    },
-  ],
+  configuration: configurationFaults,
 };
 
 async function provider({ fleet, ...fire }: Fire, mood: Mood): Promise<string> {

@@ -25,7 +25,8 @@ export class Instance {
   readonly #place: Place;
   readonly #log: WriteStream;
   #process: ChildProcess | undefined;
-  #meantToEnd = false;
+  /** The signal that it was last sent to end it. */
+  #endsBy: NodeJS.Signals | undefined;
   #startedAt = 0;
   /** Epoch ms of its last SIGKILL. */
   killedAt = 0;
@@ -33,7 +34,9 @@ export class Instance {
   stoppedAt = 0;
   backAt = 0;
   isRestarting = false;
-  /** Ends that nobody asked for. */
+  /** Must not be restarted now. */
+  isSpared = false;
+  /** Ends that nobody asked for, or other than asked for. */
   readonly crashes: string[] = [];
 
   constructor(place: Place) {
@@ -68,7 +71,7 @@ export class Instance {
 
   start(): void {
     const { app, port, environment } = this.#place;
-    this.#meantToEnd = false;
+    this.#endsBy = undefined;
     this.#startedAt = Date.now();
     const child = spawn(
       process.execPath,
@@ -80,7 +83,9 @@ export class Instance {
     child.stdout.pipe(this.#log, { end: false });
     child.stderr.pipe(this.#log, { end: false });
     child.once('exit', (code, signal) => {
-      if (!this.#meantToEnd) this.crashes.push(`${this.name} ended by itself (${signal ?? `exit code ${code}`})`);
+      const how = signal ?? `exit code ${code}`;
+      if (!this.#endsBy) this.crashes.push(`${this.name} ended by itself (${how})`);
+      else if (signal !== this.#endsBy) this.crashes.push(`${this.name} ended with ${how} after ${this.#endsBy}`);
     });
     this.#process = child;
   }
@@ -141,11 +146,12 @@ export class Instance {
   async #end(signal: NodeJS.Signals): Promise<void> {
     const child = this.#process;
     if (!child || !this.runs) return;
-    this.#meantToEnd = true;
+    this.#endsBy = signal;
     const ended = once(child, 'exit', { signal: AbortSignal.timeout(STOPPED_WITHIN_MS) });
     child.kill(signal);
     await ended.catch(async () => {
       this.crashes.push(`${this.name} did not end within ${STOPPED_WITHIN_MS} ms of ${signal}`);
+      this.#endsBy = 'SIGKILL';
       child.kill('SIGKILL');
     });
   }

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Order } from '../../../apps/gateway/src/order-book.js';
+import type { StockCount } from '../../../apps/contracts/src/inventory.contract.js';
 import { type BurningFleet, STOCKED } from './burning-fleet.js';
 import type { Customers } from './customers.js';
+import { deadLettersAt } from './dead-letters.js';
 import type { LoadBalancer } from './load-balancer.js';
 import type { MemoryWatch } from './memory-watch.js';
 
@@ -16,8 +18,12 @@ interface Evidence {
   readonly customers: Customers;
   readonly balancer: LoadBalancer;
   readonly memory: MemoryWatch;
-  /** How long the fleet may take to come to rest. */
-  readonly settleWithinMs: number;
+  /** What the faults found that must not be. */
+  readonly mistakes: readonly string[];
+  /** Instances that must have been measured at least twice in one life. */
+  readonly mustBeMeasured: readonly string[];
+  /** Epoch ms by which the fleet has to be at rest, for all that is judged. */
+  readonly settleBy: number;
 }
 
 /** What an order in memory may weigh: the demo keeps them all. */
@@ -35,33 +41,42 @@ export async function judgeLog(evidence: Evidence, by: string): Promise<readonly
   return findings.map((found) => ({ ...found, invariant: `${found.invariant}, ${by}` }));
 }
 
+/** While customers still come: a breaker closes at their calls alone, and that of a process which is killed is forgotten. */
+export async function judgeTrade(evidence: Evidence): Promise<readonly Finding[]> {
+  return [await settling(evidence)(async () => breakersAreClosed(await breakersOf(evidence.fleet)))];
+}
+
+/** What processes forget that are killed once more. */
+export async function judgeRunning(evidence: Evidence): Promise<readonly Finding[]> {
+  const { fleet } = evidence;
+  return [await settling(evidence)(async () => nothingIsDead(await deadLettersOf(fleet)))];
+}
+
 /** Everything else that must be true when the fire is out. */
 export async function judge(evidence: Evidence): Promise<readonly Finding[]> {
-  const { fleet, customers, balancer, memory } = evidence;
+  const { fleet, customers, balancer, memory, mistakes, mustBeMeasured } = evidence;
   const settled = settling(evidence);
   return [
     chargedOnce(fleet),
     chargedForOrdersAlone(fleet, customers),
-    finding('every failed request has a typed answer', customers.untyped),
+    finding('every request is done or has a typed answer', customers.untyped),
+    finding('configurations take effect, and spoiled ones none', mistakes),
     finding('every connection that broke is that of a killed instance', balancer.unexcused),
     finding(
       'no process ended by itself',
       fleet.instances.flatMap(({ crashes }) => crashes),
     ),
-    await settled(() => breakersAreClosed(fleet)),
     await settled(() => healthIsUp(fleet)),
-    await settled(() => nothingIsDead(fleet)),
-    memoryIsFlat(memory, customers.accepted.length),
+    memoryIsFlat(memory, { orders: customers.accepted.length, mustBeMeasured }),
   ];
 }
 
 /** Looks again until it holds, or until there is no more time for all that is looked at. */
-function settling({ settleWithinMs }: Evidence): (check: () => Promise<Finding>) => Promise<Finding> {
-  const giveUpAt = Date.now() + settleWithinMs;
+function settling({ settleBy }: Evidence): (check: () => Promise<Finding>) => Promise<Finding> {
   return async (check) => {
     for (;;) {
       const found = await check().catch((error: Error) => finding('the fleet can be asked', [String(error.stack)]));
-      if (found.holds || Date.now() > giveUpAt) return found;
+      if (found.holds || Date.now() > settleBy) return found;
       await sleep(250);
     }
   };
@@ -71,7 +86,7 @@ function settling({ settleWithinMs }: Evidence): (check: () => Promise<Finding>)
 async function everyAcceptedOrderIsPaid({ fleet, customers }: Evidence): Promise<Finding> {
   const wrong: string[] = [];
   for (const gateway of fleet.gateways)
-    for (const { id } of customers.accepted) {
+    for (const id of customers.accepted) {
       const answer = await gateway.get(`/orders/${id}`);
       const order = (await answer.json()) as Order;
       const payments = fleet.provider.paymentsOf.get(id) ?? [];
@@ -93,7 +108,7 @@ function chargedOnce({ provider }: BurningFleet): Finding {
 }
 
 function chargedForOrdersAlone({ provider }: BurningFleet, { accepted, open, refused }: Customers): Finding {
-  const wanted = new Set([...accepted.map(({ id }) => id), ...open]);
+  const wanted = new Set([...accepted, ...open]);
   const wrong = [...provider.paymentsOf.keys()].filter((id) => !wanted.has(id));
   const unclear = open.filter((id) => provider.paymentsOf.has(id)).length;
   return finding(
@@ -103,28 +118,51 @@ function chargedForOrdersAlone({ provider }: BurningFleet, { accepted, open, ref
   );
 }
 
-/** Inventory has counted each order once: it knows of all that are charged, and of reservations that nobody ordered. */
 async function shelvesAgree({ fleet, customers }: Evidence): Promise<Finding> {
-  const stock = (await (await fleet.gateways[0]!.get('/demo/stock')).json()) as { onHand: number; reserved: number }[];
-  const left = stock.reduce((sum, { onHand, reserved }) => sum + onHand + reserved, 0);
-  const sold = stock.length * STOCKED - left;
-  const paid = fleet.provider.paymentsOf.size;
-  const wrong = sold === paid ? [] : [`${sold} are sold, ${paid} are charged for`];
-  return finding('what is charged for has left the shelves', wrong, `${sold} sold of ${customers.orders} wanted`);
+  const stock = (await (await fleet.gateways[0]!.get('/demo/stock')).json()) as StockCount[];
+  return shelvesAgreeWith(stock, { charged: [...fleet.provider.paymentsOf.keys()], productOf: customers.productOf });
 }
 
-async function breakersAreClosed(fleet: BurningFleet): Promise<Finding> {
+/** Inventory has counted each order once: it knows of all that are charged, and of reservations that nobody ordered. */
+export function shelvesAgreeWith(
+  stock: readonly StockCount[],
+  { charged, productOf }: { readonly charged: readonly string[]; readonly productOf: ReadonlyMap<string, string> },
+): Finding {
   const wrong: string[] = [];
-  let count = 0;
+  for (const { productId, onHand, reserved } of stock) {
+    const sold = STOCKED - onHand - reserved;
+    const paid = charged.filter((id) => productOf.get(id) === productId).length;
+    if (sold !== paid) wrong.push(`of ${productId} ${sold} are sold, ${paid} are charged for`);
+  }
+  for (const productId of new Set(charged.map((id) => productOf.get(id))))
+    if (!stock.some((shelf) => shelf.productId === productId))
+      wrong.push(`${productId} is charged for and has no shelf`);
+  return finding('what is charged for has left the shelves', wrong, `${charged.length} of ${productOf.size} wanted`);
+}
+
+interface BreakerRecord {
+  readonly instance: string;
+  readonly policy: string;
+  readonly state: string;
+}
+
+async function breakersOf(fleet: BurningFleet): Promise<readonly BreakerRecord[]> {
+  const found: BreakerRecord[] = [];
   for (const instance of fleet.instances) {
     const { breakers } = (await fleet.ask(instance, '/mesh/breakers')) as {
-      breakers: { policy: string; state: string }[];
+      breakers: Omit<BreakerRecord, 'instance'>[];
     };
-    count += breakers.length;
-    for (const { policy, state } of breakers)
-      if (state !== 'closed') wrong.push(`${instance.name}: ${policy} is ${state}`);
+    found.push(...breakers.map(({ policy, state }) => ({ instance: instance.name, policy, state })));
   }
-  return finding('every breaker is closed', wrong, `${count} breakers`);
+  return found;
+}
+
+export function breakersAreClosed(breakers: readonly BreakerRecord[]): Finding {
+  const wrong = breakers
+    .filter(({ state }) => state !== 'closed')
+    .map(({ instance, policy, state }) => `${instance}: ${policy} is ${state}`);
+  if (breakers.length === 0) wrong.push('no breaker was found');
+  return finding('every breaker is closed', wrong, `${breakers.length} breakers`);
 }
 
 async function healthIsUp(fleet: BurningFleet): Promise<Finding> {
@@ -136,21 +174,30 @@ async function healthIsUp(fleet: BurningFleet): Promise<Finding> {
   return finding('health is up', wrong, `${fleet.instances.length} instances`);
 }
 
-async function nothingIsDead(fleet: BurningFleet): Promise<Finding> {
-  const wrong: string[] = [];
+/** Those that the server keeps, also of processes that are gone, and those in the memory of the ones that run. */
+async function deadLettersOf(fleet: BurningFleet): Promise<ReadonlyMap<string, number>> {
+  const found = new Map(await deadLettersAt(fleet.nats.url));
   for (const instance of fleet.instances) {
     const page = await (await instance.get('/metrics')).text();
     for (const [, labels, value] of page.matchAll(
       /^mesh_messages_total(\{[^}]*outcome="dead-lettered"[^}]*\}) (\S+)/gm,
     ))
-      if (Number(value) > 0) wrong.push(`${instance.name}: ${value} of ${labels}`);
+      found.set(`${instance.name} ${labels}`, Number(value));
   }
-  return finding('no message was given up', wrong, 'since each process began');
+  return found;
 }
 
-function memoryIsFlat({ lives }: MemoryWatch, orders: number): Finding {
+export function nothingIsDead(letters: ReadonlyMap<string, number>): Finding {
+  const wrong = [...letters].filter(([, count]) => count > 0).map(([where, count]) => `${count} of ${where}`);
+  return finding('no message was given up', wrong, 'kept by NATS, or counted by a process that runs');
+}
+
+export function memoryIsFlat(
+  { lives, failures }: Pick<MemoryWatch, 'lives' | 'failures'>,
+  { orders, mustBeMeasured }: { readonly orders: number; readonly mustBeMeasured: readonly string[] },
+): Finding {
   const limit = HEAP_MAY_GROW_BYTES + orders * BYTES_AN_ORDER;
-  const wrong: string[] = [];
+  const wrong = [...failures];
   const shown: string[] = [];
   for (const [life, measured] of lives) {
     const [first, last] = [measured[0]!, measured.at(-1)!];
@@ -160,6 +207,8 @@ function memoryIsFlat({ lives }: MemoryWatch, orders: number): Finding {
     shown.push(text);
     if (grown > limit) wrong.push(text);
   }
+  for (const name of mustBeMeasured)
+    if (!shown.some((text) => text.startsWith(`${name} `))) wrong.push(`${name} was not measured twice`);
   return finding('memory is flat', wrong, shown.join(', ') || 'no process lived long enough to tell');
 }
 
