@@ -98,12 +98,12 @@ export class CapabilityMissingError extends MeshError {
   }
 }
 
-/** Another delivery of the same message is being handled; this one comes again when that one's claim must be over. */
+/** Another delivery of the same message is being handled; this one comes again, at the latest when that one's claim must be over. */
 export class MessageBusyError extends MeshError {
   declare readonly retryAfterMs: number;
 
   constructor(topic: string, id: string, leaseMs: number) {
-    super(`The message ${id} of "${topic}" is being handled already; it is looked at again in ${leaseMs} ms.`, {
+    super(`The message ${id} of "${topic}" is being handled already; it is looked at again within ${leaseMs} ms.`, {
       code: 'MESH_MESSAGE_BUSY',
       status: 409,
       retryable: true,

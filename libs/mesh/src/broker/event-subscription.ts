@@ -17,6 +17,9 @@ import type { Running } from './request-exchange.js';
 /** Deliveries that may begin in one turn of the event loop, so that a flood of messages leaves room for everything else. */
 const DELIVERIES_A_TURN = 128;
 
+/** How soon a message in memory is looked at again whose id is being handled. */
+const LOOK_AGAIN_MS = 1_000;
+
 /** What a transport that keeps the message until it is settled does with it in the end. None of these rejects. */
 export interface Settlement {
   /** It was handled. */
@@ -260,7 +263,9 @@ export class EventSubscription implements Subscription {
   /** Nobody has failed: whoever handles the message now either finishes it or lets it go. */
   #putOff(delivery: Delivery, busy: MessageBusyError): Promise<void> | void {
     this.#metrics.busy.inc();
-    return this.#again(delivery, delivery.message.attempt, busy.retryAfterMs);
+    // A server would count each look as a delivery.
+    const waitMs = delivery.settlement ? busy.retryAfterMs : Math.min(busy.retryAfterMs, LOOK_AGAIN_MS);
+    return this.#again(delivery, delivery.message.attempt, waitMs);
   }
 
   /** What lives in memory has no later when the process ends; what the transport keeps has. */
