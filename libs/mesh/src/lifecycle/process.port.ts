@@ -33,8 +33,11 @@ export class SystemProcess implements ProcessPort {
     // Another application in this process still shuts down, and ends it when it is done.
     if (others.some((listener) => OURS in listener)) return;
     if (exitAs === 'zero') process.exit(0);
+    const code = 128 + constants.signals[signal];
     // A listener of somebody else would keep the signal from ending the process.
-    if (others.length > 0) process.exit(128 + constants.signals[signal]);
+    if (others.length > 0) process.exit(code);
+    // A signal skips this event, on which pino's worker threads write what they still have.
+    process.emit('exit', code);
     process.kill(process.pid, signal);
   }
 
