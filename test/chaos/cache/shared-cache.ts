@@ -7,7 +7,7 @@ import {
   SECOND_TIER_POLICY,
   SECOND_TIER_POLICY_NAME,
 } from '../../../libs/mesh/src/cache/second-tier/second-tier.policy.js';
-import type { MessageBroker } from '../../../libs/mesh/src/core/broker.port.js';
+import type { MessageBroker, MessageHandler, SubscribeOptions } from '../../../libs/mesh/src/core/broker.port.js';
 import { CallContexts } from '../../../libs/mesh/src/core/call-context.js';
 import { SystemClock } from '../../../libs/mesh/src/core/clock.js';
 import { SystemIds } from '../../../libs/mesh/src/core/ids.js';
@@ -93,10 +93,18 @@ export function percentile(samples: readonly number[], share: number): number {
   return [...samples].sort((a, b) => a - b)[Math.floor(samples.length * share)] ?? 0;
 }
 
-/** The in-process broker, as the wire between two instances in one test. */
+/** The in-process broker, as the wire between instances in one test: each names its subscription alike. */
+class Wire extends InProcessBroker {
+  #members = 0;
+
+  override subscribe<T>(topic: string, handler: MessageHandler<T>, options: SubscribeOptions = {}) {
+    return super.subscribe(topic, handler, { ...options, name: `${options.name}-${++this.#members}` });
+  }
+}
+
 export function sharedBroker(): MessageBroker {
   const events = new MeshEvents();
-  const broker = new InProcessBroker(fixedOptions(brokerOptionsSchema.parse({})), {
+  const broker = new Wire(fixedOptions(brokerOptionsSchema.parse({})), {
     clock: new SystemClock(),
     ids: new SystemIds(),
     events,
