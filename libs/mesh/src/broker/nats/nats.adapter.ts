@@ -12,9 +12,8 @@ import type { Ids } from '../../core/ids.js';
 import type { NatsBrokerOptions } from '../broker.options.js';
 import { atMost } from '../transport/at-most.js';
 import { loadClient } from '../transport/load-client.js';
-import { HEADER } from '../transport/message-headers.js';
+import { ERROR, HEADER } from '../transport/message-headers.js';
 import { assertSize } from '../transport/payload-limit.js';
-import { ERROR } from '../transport/reserved-headers.js';
 import type {
   ConsumeSpec,
   DriverHost,
@@ -28,7 +27,7 @@ import type {
   WireReply,
 } from '../transport/transport-driver.port.js';
 import { JetStream } from './jetstream.adapter.js';
-import { bodyOf, headersOf, MESSAGE_ID, ofCaller, ONLY_RECEIVER, writtenHeaders } from './nats.message.js';
+import { bodyOf, headersOf, MESSAGE_ID, ONLY_RECEIVER, writtenHeaders } from './nats.message.js';
 import { Subjects } from './subjects.js';
 
 type NatsModule = typeof import('@nats-io/transport-node');
@@ -106,13 +105,13 @@ export class NatsDriver implements TransportDriver {
 
   request({ id, name, headers, body }: OutgoingMessage): void {
     const reply = this.#inbox + id;
-    const written = writtenHeaders(ofCaller(headers), body.contentType);
+    const written = writtenHeaders(headers, body.contentType);
     this.#send(this.#subjects.request(name), body, { reply, headers: written });
   }
 
   async publish(message: OutgoingMessage, guarantee: 'sent' | 'confirmed'): Promise<void> {
     const { id, name, body } = message;
-    const headers = { ...ofCaller(message.headers), [MESSAGE_ID]: id };
+    const headers = { ...message.headers, [MESSAGE_ID]: id };
     if (guarantee === 'confirmed') {
       this.#assertSize(body);
       return this.#opened.streams.publish(name, body, headers);

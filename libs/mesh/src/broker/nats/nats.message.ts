@@ -1,6 +1,5 @@
 import type { MsgHdrs } from '@nats-io/transport-node';
 import type { Headers } from '../transport/message-headers.js';
-import { RESERVED, withoutReserved } from '../transport/reserved-headers.js';
 import type { WireBody } from '../transport/transport-driver.port.js';
 
 /** JetStream's own name: a repeat of the same id within its window is not stored again. */
@@ -11,8 +10,6 @@ export const ONLY_RECEIVER = 'mesh-only-group';
 /** Which of them gave the dead letter up. */
 export const DEAD_RECEIVER = 'mesh-dead-group';
 
-const RESERVED_HERE = new Set([...RESERVED, CONTENT_TYPE, MESSAGE_ID, ONLY_RECEIVER, DEAD_RECEIVER]);
-
 const NONE: Headers = Object.freeze({});
 
 /** The headers as plain values, the first where there are several. */
@@ -21,11 +18,6 @@ export function headersOf(headers: MsgHdrs | undefined): Headers {
   const known: Record<string, string> = {};
   for (const [name, values] of headers) known[name] = values[0]!;
   return known;
-}
-
-/** What a caller's headers may say. */
-export function ofCaller(headers: Headers): Headers {
-  return withoutReserved(headers, RESERVED_HERE);
 }
 
 export function bodyOf(data: Uint8Array, headers: Headers): WireBody {

@@ -6,9 +6,8 @@ import type { ServiceInfo } from '../../core/service-info.js';
 import type { RabbitMqBrokerOptions } from '../broker.options.js';
 import { atMost } from '../transport/at-most.js';
 import { loadClient } from '../transport/load-client.js';
-import { HEADER } from '../transport/message-headers.js';
+import { ERROR, HEADER } from '../transport/message-headers.js';
 import { assertSize } from '../transport/payload-limit.js';
-import { ERROR } from '../transport/reserved-headers.js';
 import { StoredDeadLetters } from '../transport/stored-dead-letters.js';
 import {
   FORGET_OWN_MS,
@@ -25,7 +24,7 @@ import { connectionOptions, serverNames } from './connection-options.js';
 import { declarePlain, passingQueue } from './plain-events.js';
 import { QueueNames } from './queue-names.js';
 import { RabbitMqLetterStore } from './rabbitmq-letter-store.js';
-import { bodyOf, bytesOf, envelopeOf, headersOf, idOf, ofCaller, propertiesOf } from './rabbitmq.message.js';
+import { bodyOf, bytesOf, envelopeOf, headersOf, idOf, propertiesOf } from './rabbitmq.message.js';
 import { type ConsumerParts, RestoredConsumer } from './restored-consumer.js';
 import { SessionKeeper } from './session-keeper.js';
 import { StoredEvents } from './stored-events.js';
@@ -126,7 +125,7 @@ export class RabbitMqDriver implements TransportDriver {
 
   request({ id, name, headers, body }: OutgoingMessage): void {
     this.#assertSize(body);
-    const envelope = envelopeOf(body, ofCaller(headers));
+    const envelope = envelopeOf(body, headers);
     envelope.correlationId = id;
     // Nobody waits for it any longer; a queue without consumers drops it then.
     envelope.expiration = headers[HEADER.timeoutMs] ?? String(this.#options.requestTimeoutMs);
@@ -139,7 +138,7 @@ export class RabbitMqDriver implements TransportDriver {
     const { name, body } = message;
     const routing = { exchange: this.#names.events, routingKey: this.#names.key(name) };
     this.#assertSize(body);
-    const envelope = { ...propertiesOf({ ...message, headers: ofCaller(message.headers) }), ...routing };
+    const envelope = { ...propertiesOf(message), ...routing };
     if (guarantee === 'confirmed') await this.#opened.keeper.session.store(envelope, bytesOf(body), name);
     else await this.#opened.keeper.session.publish(envelope, bytesOf(body));
   }

@@ -2,7 +2,6 @@ import type { Envelope, HeaderFields, MessageBody } from 'rabbitmq-client';
 import { PayloadError } from '../broker.errors.js';
 import { HEADER, type Headers } from '../transport/message-headers.js';
 import { BYTES } from '../transport/payload.codec.js';
-import { RESERVED, withoutReserved } from '../transport/reserved-headers.js';
 import type { OutgoingMessage, WireBody } from '../transport/transport-driver.port.js';
 
 /** Which delivery the next one of this copy is; absent on the first. */
@@ -12,8 +11,6 @@ export const DEAD_QUEUE = 'mesh-dead-queue';
 /** What the server itself writes. */
 export const DELIVERIES = 'x-delivery-count';
 const OF_SERVER = /^x-(?:delivery-count|acquired-count|death|(?:first|last)-death-.*)$/;
-
-const RESERVED_HERE = new Set([...RESERVED, ATTEMPT, DEAD_QUEUE, DELIVERIES]);
 
 /** AMQP's short strings: header names, ids. */
 const SHORT_STRING_BYTES = 255;
@@ -44,11 +41,6 @@ export function envelopeOf({ contentType }: WireBody, headers?: Headers): Envelo
 /** The bytes as the client takes them: it would write any other array as JSON. */
 export function bytesOf({ data }: WireBody): Buffer {
   return Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-}
-
-/** What a caller's headers may say. */
-export function ofCaller(headers: Headers): Headers {
-  return withoutReserved(headers, RESERVED_HERE);
 }
 
 /** What of a message's headers goes on with it: not what is written anew for each delivery. */

@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
 import { atMost } from '../transport/at-most.js';
 import { LagLoop } from '../transport/lag-loop.js';
-import { ERROR } from '../transport/reserved-headers.js';
+import { ERROR } from '../transport/message-headers.js';
 import type { DriverHost } from '../transport/transport-driver.port.js';
 import { RabbitMqSession } from './rabbitmq-session.js';
 import { bodyOf } from './rabbitmq.message.js';

@@ -19,8 +19,13 @@ export const HEADER = {
   tracestate: 'tracestate',
 } as const;
 
+/** Marks an answer whose body is the wire form of an error. */
+export const ERROR = 'mesh-error';
+
 export type Headers = Readonly<Record<string, string>>;
 
+/** The mesh's own, NATS's, the payload's type, and RabbitMQ's count of deliveries. */
+const OF_ONE_MESSAGE = /^(?:mesh-|nats-|content-type$|x-delivery-count$)/i;
 const NAME = /^[\x21-\x39\x3b-\x7e]+$/;
 // What ends a header line on the wire, or is none of its characters.
 // oxlint-disable-next-line no-control-regex
@@ -45,12 +50,15 @@ export function assertHeaders(headers: Headers, what: string): void {
  * wrote there are of that message, and left out.
  */
 export function passedOn(headers: Headers): Headers {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !isOfOneMessage(name)));
+  for (const name in headers)
+    if (isOfOneMessage(name))
+      return Object.fromEntries(Object.entries(headers).filter(([other]) => !isOfOneMessage(other)));
+  return headers;
 }
 
 function isOfOneMessage(name: string): boolean {
   if (name === HEADER.correlationId || name === HEADER.key) return false;
-  return /^(mesh-|nats-|content-type$)/i.test(name);
+  return OF_ONE_MESSAGE.test(name);
 }
 
 /** @throws {PayloadError} for an id that no wire carries: it travels as a header. */
