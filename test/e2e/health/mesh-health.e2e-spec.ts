@@ -258,10 +258,17 @@ describe.each(Object.entries(platforms))('the health of a MeshModule application
     await expect(probe()).rejects.toThrow('fetch failed');
   });
 
-  it('shows an open circuit breaker as degraded, with 200', async () => {
+  it.each([
+    ['in no group unless it is told to', {}, 200, 'ok'],
+    ['with 200 in a group where it is optional', { ready: 'optional' }, 200, 'degraded'],
+    ['with 503 in a group that requires it', { ready: 'required' }, 503, 'error'],
+  ] as const)('shows an open circuit breaker %s', async (_, groups, status, word) => {
     const app = await create([
       mesh({
-        health: { details: 'always' },
+        health: {
+          details: 'always',
+          ...(Object.keys(groups).length > 0 && { contributors: { 'breaker:pay': { groups } } }),
+        },
         resilience: { policies: { pay: { retry: false, circuitBreaker: { minimumCalls: 1, failureRatio: 0.5 } } } },
       } as Partial<MeshOptions>),
     ]);
@@ -274,8 +281,11 @@ describe.each(Object.entries(platforms))('the health of a MeshModule application
         .catch(() => undefined);
     }
     const answer = await get('/health/ready');
-    expect([answer.status, await answer.json()]).toMatchObject([200, { status: 'degraded' }]);
+    expect([answer.status, await answer.json()]).toMatchObject([status, { status: word }]);
     expect((await get('/health/live')).status).toBe(200);
+    expect(app.get(ServiceMesh).health.overview().components).toContainEqual(
+      expect.objectContaining({ name: 'breaker:pay', state: 'degraded' }),
+    );
   });
 
   it('keeps two applications in one process apart', async () => {

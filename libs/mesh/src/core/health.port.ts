@@ -40,7 +40,7 @@ export interface HealthContributor {
 /** The health of one of the things that a {@link HealthSource} knows about. */
 export interface HealthSourceEntry extends HealthReport {
   readonly name: string;
-  /** The groups that it counts in. @default { ready: 'optional' } */
+  /** The groups that it counts in; `{}` for none, it is then in the overview only. @default { ready: 'optional' } */
   readonly groups?: HealthMembership;
   /**
    * What it counts as in a group that requires it, where that is worse than `status`: an open circuit breaker is

@@ -60,7 +60,9 @@ export const healthSchema = z
     contributors: z
       .record(z.string(), contributorSchema)
       .default({})
-      .describe('Settings by contributor name, above what the code says; "breaker:<policy>" for circuit breakers.'),
+      .describe(
+        'Settings by contributor name, above what the code says; "breaker:<policy>" for circuit breakers, which are in no group by default.',
+      ),
   })
   .meta({ update: 'live' });
 

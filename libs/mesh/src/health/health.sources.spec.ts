@@ -17,7 +17,18 @@ describe('HealthSources', () => {
   describe('sources', () => {
     const open: HealthSourceEntry = { name: 'pay', status: 'degraded', statusWhenRequired: 'down', reason: 'open' };
 
-    it('shows an open breaker as degraded and never takes readiness with it', async () => {
+    it('shows what belongs to no group in the overview alone', async () => {
+      health.addSource('breaker', { readHealth: () => [{ ...open, groups: {} }] });
+      await fixture.run();
+      expect(health.snapshot('ready')).toMatchObject({ status: 'up', entries: {} });
+      const { score, components } = health.overview();
+      expect(score).toBeLessThan(100);
+      expect(components).toContainEqual(
+        expect.objectContaining({ name: 'breaker:pay', state: 'degraded', groups: {} }),
+      );
+    });
+
+    it('degrades a group that an entry counts in as optional, and never takes it down', async () => {
       let entries: HealthSourceEntry[] = [];
       health.addSource('breaker', { readHealth: () => entries });
       await fixture.run();

@@ -200,7 +200,7 @@ export class CircuitBreakerManager extends PolicyRunner {
 
   /**
    * One entry for each breaker that does not simply pass calls: degraded, because the service itself is well; down for a
-   * group that requires it while it refuses every call.
+   * group that requires it while it refuses every call. It counts in the groups that the configuration names, else in none.
    */
   readHealth(): readonly HealthSourceEntry[] {
     const reports: HealthSourceEntry[] = [];
@@ -210,6 +210,7 @@ export class CircuitBreakerManager extends PolicyRunner {
       reports.push({
         name: key === undefined ? policy : `${policy}[${key}]`,
         status: 'degraded',
+        groups: {},
         ...((state === 'open' || state === 'isolated') && { statusWhenRequired: 'down' }),
         // Nothing that ticks: a reason that changes is news to whoever listens.
         reason: `circuit breaker is ${state}${holdReason === undefined ? '' : `: ${holdReason} (operator)`}`,
