@@ -18,6 +18,7 @@ import type {
   IncomingRequest,
   Intake,
   OutgoingMessage,
+  OutgoingRequest,
   TransportCapabilities,
   TransportDriver,
   WireReply,
@@ -39,7 +40,7 @@ const everything: TransportCapabilities = {
 export class ScriptedDriver implements TransportDriver {
   readonly name = 'scripted';
   readonly capabilities: TransportCapabilities;
-  readonly requests: OutgoingMessage[] = [];
+  readonly requests: OutgoingRequest[] = [];
   readonly published: { readonly message: OutgoingMessage; readonly answer: PromiseWithResolvers<void> }[] = [];
   readonly forgotten: string[] = [];
   /** What the server keeps, of whatever topic; redriven letters are gone. */
@@ -63,7 +64,7 @@ export class ScriptedDriver implements TransportDriver {
     else host.onDisconnected(this.startsAway);
   }
 
-  request(message: OutgoingMessage): void {
+  request(message: OutgoingRequest): void {
     this.requests.push(message);
   }
 

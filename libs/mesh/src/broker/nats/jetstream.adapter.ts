@@ -26,7 +26,7 @@ import {
   type WireBody,
 } from '../transport/transport-driver.port.js';
 import { absent, headersOfLetter, JetStreamLetterStore } from './jetstream-letter-store.js';
-import { bodyOf, headersOf, MESSAGE_ID, ONLY_RECEIVER, writtenHeaders } from './nats.message.js';
+import { bodyOf, headersOf, MESSAGE_ID, ONLY_RECEIVER, withHeaders } from './nats.message.js';
 import { PullConsumer } from './pull-consumer.js';
 import type { Subjects } from './subjects.js';
 
@@ -211,7 +211,7 @@ export class JetStream {
   ): Promise<void> {
     await this.#ensureStream(subject);
     try {
-      const options = { headers: writtenHeaders(headers, contentType), timeout: PUBLISH_TIMEOUT_MS };
+      const options = { ...withHeaders(headers, contentType), timeout: PUBLISH_TIMEOUT_MS };
       const answer = await this.#connection.request(subject, data, options);
       const { error } = answer.json<PublishAnswer>();
       if (!error) return;

@@ -21,13 +21,22 @@ import type {
   IncomingRequest,
   Intake,
   OutgoingMessage,
+  OutgoingRequest,
   TransportCapabilities,
   TransportDriver,
   WireBody,
   WireReply,
 } from '../transport/transport-driver.port.js';
 import { JetStream } from './jetstream.adapter.js';
-import { bodyOf, headersOf, MESSAGE_ID, ONLY_RECEIVER, writtenHeaders } from './nats.message.js';
+import {
+  bodyOf,
+  fromReplyToken,
+  headersOf,
+  MESSAGE_ID,
+  ONLY_RECEIVER,
+  replyToken,
+  withHeaders,
+} from './nats.message.js';
 import { Subjects } from './subjects.js';
 
 type NatsModule = typeof import('@nats-io/transport-node');
@@ -103,10 +112,9 @@ export class NatsDriver implements TransportDriver {
     host.onConnected();
   }
 
-  request({ id, name, headers, body }: OutgoingMessage): void {
-    const reply = this.#inbox + id;
-    const written = writtenHeaders(headers, body.contentType);
-    this.#send(this.#subjects.request(name), body, { reply, headers: written });
+  request({ id, name, headers, timeoutMs, body }: OutgoingRequest): void {
+    const reply = this.#inbox + replyToken(id, timeoutMs);
+    this.#send(this.#subjects.request(name), body, { reply, ...withHeaders(headers, body.contentType) });
   }
 
   async publish(message: OutgoingMessage, guarantee: 'sent' | 'confirmed'): Promise<void> {
@@ -116,7 +124,7 @@ export class NatsDriver implements TransportDriver {
       this.#assertSize(body);
       return this.#opened.streams.publish(name, body, headers);
     }
-    this.#send(this.#subjects.event(name), body, { headers: writtenHeaders(headers, body.contentType) });
+    this.#send(this.#subjects.event(name), body, withHeaders(headers, body.contentType));
     await this.#flushed();
   }
 
@@ -227,7 +235,7 @@ export class NatsDriver implements TransportDriver {
 
   #onAnswer(error: Error | null, message: Msg): void {
     if (error) return this.#host?.onFailure('answers', error);
-    const id = message.subject.slice(this.#inbox.length);
+    const { id } = fromReplyToken(message.subject.slice(this.#inbox.length));
     if (message.headers?.code === NO_RESPONDERS && message.data.length === 0) return this.#host?.onNoResponder(id);
     const headers = headersOf(message.headers);
     this.#host?.onReply(id, { ok: headers[ERROR] === undefined, body: bodyOf(message.data, headers) });
@@ -237,14 +245,12 @@ export class NatsDriver implements TransportDriver {
     const headers = headersOf(message.headers);
     const { reply: inbox = '' } = message;
     return {
-      id: inbox.slice(inbox.lastIndexOf('.') + 1),
+      ...fromReplyToken(inbox.slice(inbox.lastIndexOf('.') + 1)),
       headers,
       body: bodyOf(message.data, headers),
       reply: ({ ok, body }: WireReply) => {
         this.#assertSize(body);
-        const isPlain = ok && body.contentType === undefined;
-        const options = isPlain ? undefined : { headers: writtenHeaders(ok ? {} : { [ERROR]: '1' }, body.contentType) };
-        message.respond(body.data, options);
+        message.respond(body.data, withHeaders(ok ? {} : { [ERROR]: '1' }, body.contentType));
       },
     };
   }
@@ -275,7 +281,7 @@ export class NatsDriver implements TransportDriver {
     };
   }
 
-  #send(subject: string, body: WireBody, options: { readonly headers: MsgHdrs; readonly reply?: string }): void {
+  #send(subject: string, body: WireBody, options: { readonly headers?: MsgHdrs; readonly reply?: string }): void {
     this.#assertSize(body);
     const { connection } = this.#opened;
     connection.publish(subject, body.data, options);

@@ -26,13 +26,30 @@ export function bodyOf(data: Uint8Array, headers: Headers): WireBody {
 }
 
 /**
- * Headers as the client takes them, already written: its own keep every value in a list in a map, to write it once. All
- * that `publish` asks of them is `encode`.
+ * The last token of the subject that a request is answered on: its id, and how long its sender waits. There it costs
+ * nothing, where a message with a first header takes the clients and the server a fifth longer than one without.
  */
-export function writtenHeaders(headers: Headers, contentType: string | undefined): MsgHdrs {
-  let text = 'NATS/1.0\r\n';
-  for (const name in headers) text += `${name}: ${headers[name]}\r\n`;
-  if (contentType !== undefined) text += `${CONTENT_TYPE}: ${contentType}\r\n`;
-  const written = { encode: () => Buffer.from(`${text}\r\n`) };
-  return written as unknown as MsgHdrs;
+export function replyToken(id: string, timeoutMs: number): string {
+  return `${id}:${timeoutMs}`;
+}
+
+/** What {@link replyToken} wrote; an inbox of other programs has no time in it. */
+export function fromReplyToken(token: string): { readonly id: string; readonly timeoutMs?: number } {
+  const end = token.lastIndexOf(':');
+  const timeoutMs = end < 0 ? Number.NaN : Number(token.slice(end + 1));
+  return Number.isNaN(timeoutMs) ? { id: token } : { id: token.slice(0, end), timeoutMs };
+}
+
+/**
+ * Headers as the client takes them, already written: its own keep every value in a list in a map, to write it once. All
+ * that `publish` asks of them is `encode`. Where there are none the message goes without.
+ */
+export function withHeaders(headers: Headers, contentType: string | undefined): { readonly headers?: MsgHdrs } {
+  let lines = '';
+  for (const name in headers) lines += `${name}: ${headers[name]}\r\n`;
+  if (contentType !== undefined) lines += `${CONTENT_TYPE}: ${contentType}\r\n`;
+  // A new one: the client writes into it.
+  if (lines === '') return {};
+  const written = { encode: () => Buffer.from(`NATS/1.0\r\n${lines}\r\n`) };
+  return { headers: written as unknown as MsgHdrs };
 }

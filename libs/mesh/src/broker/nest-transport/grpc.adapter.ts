@@ -7,7 +7,13 @@ import type { NestBrokerOptions } from '../broker.options.js';
 import { loadClient } from '../transport/load-client.js';
 import { HEADER, type Headers } from '../transport/message-headers.js';
 import { encodePayload } from '../transport/payload.codec.js';
-import type { DriverHost, Intake, OutgoingMessage, TransportDriver } from '../transport/transport-driver.port.js';
+import type {
+  DriverHost,
+  Intake,
+  OutgoingMessage,
+  OutgoingRequest,
+  TransportDriver,
+} from '../transport/transport-driver.port.js';
 import { errorReply } from '../transport/wire-error.js';
 import { GRPC, isToldByMesh, wireOfStatus } from './grpc-status.js';
 import { bytesRevived } from './json-bytes.js';
@@ -93,12 +99,15 @@ export class GrpcDriver implements TransportDriver {
     await this.#connected(this.#channel, AbortSignal.any([signal, this.#ending.signal]));
   }
 
-  request({ id, name, headers, body }: OutgoingMessage): void {
+  request({ id, name, headers, timeoutMs, body }: OutgoingRequest): void {
     const { client, method } = this.#methodOf(name);
-    const timeoutMs = Number(headers[HEADER.timeoutMs]);
     const deadline = this.#clock.now() + timeoutMs;
     const bytes = serialized(name, method, body.data);
-    const metadata = this.#metadata(name, { ...headers, [HEADER.id]: id });
+    const metadata = this.#metadata(name, {
+      ...headers,
+      [HEADER.id]: id,
+      [HEADER.timeoutMs]: String(timeoutMs),
+    });
     if (this.#isFailing) throw new Error(this.#state);
     const call = client.makeUnaryRequest(
       method.path,

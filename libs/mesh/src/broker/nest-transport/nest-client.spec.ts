@@ -42,7 +42,7 @@ it('says of a request that could not be prepared that it was not sent', async ()
     onUnsent: (...told) => unsent.resolve(told),
   });
   await client.start(new AbortController().signal);
-  client.request({ id: 'r-1', name: 'a', headers: {}, body: { data: Buffer.from('1') } });
+  client.request({ id: 'r-1', name: 'a', headers: {}, timeoutMs: 1_000, body: { data: Buffer.from('1') } });
   expect(await unsent.promise).toEqual(['r-1', 'no permission']);
   await client.stop();
 });

@@ -3,9 +3,9 @@ import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
 import { PayloadError } from '../broker.errors.js';
 import { atMost } from '../transport/at-most.js';
-import { HEADER } from '../transport/message-headers.js';
+import { HEADER, type Headers } from '../transport/message-headers.js';
 import { decodePayload } from '../transport/payload.codec.js';
-import type { OutgoingMessage } from '../transport/transport-driver.port.js';
+import type { OutgoingMessage, OutgoingRequest } from '../transport/transport-driver.port.js';
 import { type NestAnswer, NestReply } from './nest-reply.js';
 import type { NestPacket, NestProxy, NestTransport } from './nest-transport.js';
 import { probePattern } from './probe-pattern.js';
@@ -58,11 +58,12 @@ export class NestClient {
   }
 
   /** @throws when it certainly was not sent. */
-  request(message: OutgoingMessage): void {
-    const { id, headers } = message;
+  request({ timeoutMs, ...message }: OutgoingRequest): void {
+    const { id } = message;
+    const headers: Headers = { ...message.headers, [HEADER.timeoutMs]: String(timeoutMs) };
     const isProbe = headers[HEADER.probe] !== undefined;
     const pattern = isProbe ? probePattern(message.name) : message.name;
-    const packet = this.#packet(message, pattern);
+    const packet = this.#packet({ ...message, headers }, pattern);
     const ready = this.#transport.beforeRequest(this.#opened, pattern);
     if (!ready) return this.#send(id, packet);
     this.#waiting.set(id, () => undefined);

@@ -11,6 +11,7 @@ import type {
   IncomingRequest,
   Intake,
   OutgoingMessage,
+  OutgoingRequest,
   TransportCapabilities,
   TransportDriver,
 } from '../transport/transport-driver.port.js';
@@ -99,7 +100,7 @@ export class NestDriver implements TransportDriver {
     this.#tell();
   }
 
-  request(message: OutgoingMessage): void {
+  request(message: OutgoingRequest): void {
     this.#outgoing(`send the request "${message.name}"`).request(message);
   }
 

@@ -17,6 +17,7 @@ import {
   type IncomingRequest,
   type Intake,
   type OutgoingMessage,
+  type OutgoingRequest,
   type TransportCapabilities,
   type TransportDriver,
 } from '../transport/transport-driver.port.js';
@@ -123,12 +124,12 @@ export class RabbitMqDriver implements TransportDriver {
     await started.promise.finally(() => signal.removeEventListener('abort', onAbort));
   }
 
-  request({ id, name, headers, body }: OutgoingMessage): void {
+  request({ id, name, headers, timeoutMs, body }: OutgoingRequest): void {
     this.#assertSize(body);
     const envelope = envelopeOf(body, headers);
     envelope.correlationId = id;
     // Nobody waits for it any longer; a queue without consumers drops it then.
-    envelope.expiration = headers[HEADER.timeoutMs] ?? String(this.#options.requestTimeoutMs);
+    envelope.expiration = String(timeoutMs);
     this.#opened.keeper.session
       .request(this.#names.request(name), envelope, bytesOf(body))
       .catch((error: unknown) => this.#host?.onRequestFailed(id, (error as Error).message));
@@ -225,9 +226,10 @@ export class RabbitMqDriver implements TransportDriver {
   }
 
   #incoming(message: AsyncMessage): IncomingRequest {
-    const { replyTo, correlationId } = message;
+    const { replyTo, correlationId, expiration } = message;
     return {
       ...(correlationId !== undefined && { id: correlationId }),
+      ...(expiration !== undefined && { timeoutMs: Number(expiration) }),
       headers: headersOf(message),
       body: bodyOf(message),
       reply: async ({ ok, body }) => {

@@ -151,11 +151,10 @@ export class PendingRequests {
 
     const id = this.#idPrefix + ++this.#idCount;
     const headers = contextHeaders(call.headers, contexts.current());
-    headers[HEADER.timeoutMs] = String(timeoutMs);
     const startedAt = clock.monotonic();
     const pending = new Pending(id, pattern, startedAt, () => this.#expire(pending, timeoutMs));
     try {
-      driver.request({ id, name: pattern, headers, body });
+      driver.request({ id, name: pattern, headers, timeoutMs, body });
     } catch (error) {
       this.#refuse(pattern, isMeshError(error) ? error : new ConnectionLostError(pattern, 'unsent', messageOf(error)));
     }

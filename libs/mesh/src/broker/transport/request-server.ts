@@ -117,7 +117,8 @@ export class RequestServer {
     const { pattern } = route;
     if (request.headers[HEADER.probe] !== undefined) return this.#reply(route, request, answered(undefined));
     const startedAt = this.#parts.clock.monotonic();
-    const timeoutMs = timeoutOf(request.headers, requestTimeoutMs) - this.#waitedMs(startedAt);
+    const givenMs = request.timeoutMs ?? timeoutOf(request.headers, requestTimeoutMs);
+    const timeoutMs = givenMs - this.#waitedMs(startedAt);
     if (timeoutMs <= 0) {
       route.expired.inc();
       return this.#reply(route, request, this.#refusal(new RequestTimeoutError(pattern, 0)));

@@ -41,6 +41,12 @@ export interface OutgoingMessage {
   readonly body: WireBody;
 }
 
+/** A request that leaves. */
+export interface OutgoingRequest extends OutgoingMessage {
+  /** How long the caller still waits: it travels along, in whatever way is the transport's own. A whole number. */
+  readonly timeoutMs: number;
+}
+
 /** An answer, either way: a value, or the wire form of an error. */
 export interface WireReply {
   readonly ok: boolean;
@@ -52,6 +58,8 @@ export interface IncomingRequest {
   /** The sender's id of the request, as far as the transport shows it. */
   readonly id?: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** How long the sender still waits, where the transport has its own way to say so. @default as the headers say */
+  readonly timeoutMs?: number;
   readonly body: WireBody;
   /** Sends the answer. Rejects when it can't be sent, with a reason that need not be known to the handler. */
   reply(reply: WireReply): Promise<void> | void;
@@ -131,7 +139,7 @@ export interface TransportDriver {
    * Sends a request whose answer comes through `host.onReply` under its id. Called only while connected.
    * @throws when it certainly was not sent.
    */
-  request(message: OutgoingMessage): void;
+  request(message: OutgoingRequest): void;
   /** Nobody waits for this answer any more. */
   forget?(requestId: string): void;
   /**

@@ -17,7 +17,8 @@ describe('asking over a transport', () => {
     void contexts.run(context, () => broker.request('sum', 1, { headers: { tenant: 'a' } }));
     expect(driver.requests[0]).toMatchObject({
       name: 'sum',
-      headers: { tenant: 'a', 'mesh-timeout-ms': '300', 'mesh-correlation-id': 'c-1', traceparent: '00-a-b-01' },
+      timeoutMs: 300,
+      headers: { tenant: 'a', 'mesh-correlation-id': 'c-1', traceparent: '00-a-b-01' },
     });
   });
 
