@@ -9,7 +9,7 @@ import { ApplicationConfig, ModuleRef, NestFactory } from '@nestjs/core';
 import { ClientProxy, MessagePattern, Server } from '@nestjs/microservices';
 import { ServiceBroker } from 'moleculer';
 import { firstValueFrom, isObservable, lastValueFrom } from 'rxjs';
-import { goal, load, median } from '../harness.js';
+import { goal, load, median, print } from '../harness.js';
 import { clock, contexts, ids, meshBroker, NoMetrics, prometheus } from './mesh-broker.js';
 
 const { connectNestHandlers } = await load('broker/nest/nest-handlers.js');
@@ -187,16 +187,14 @@ for (let round = 0; round < ROUNDS; round++) {
 }
 
 const ratio = (name, other) => median(times.get(name).map((ns, round) => ns / times.get(other)[round]));
-const peers = ['moleculer, default', 'moleculer, everything on', 'nest ClientProxy in-process'];
-console.log(`node ${process.version}, ${ROUNDS} rounds of ${CALLS} calls, medians`);
-console.log('| case | CPU ns a call | x moleculer | x moleculer, everything | x nest ClientProxy |');
-console.log('|---|---|---|---|---|');
-for (const [name, values] of times)
-  console.log(
-    `| ${name} | ${median(values).toFixed(0)} | ${peers.map((peer) => ratio(name, peer).toFixed(3)).join(' | ')} |`,
-  );
+const [plainPeer, fullPeer, proxy] = ['moleculer, default', 'moleculer, everything on', 'nest ClientProxy in-process'];
+const rowsBeside = (peer, names) =>
+  names.map((name) => ({ name, ns: median(times.get(name)), ratio: ratio(name, peer) }));
+const names = [...times.keys()];
+const protectedOnes = names.filter((name) => name.startsWith('mesh, everything on'));
+print("CPU time of one call, beside Moleculer's default call", rowsBeside(plainPeer, names));
+for (const peer of [fullPeer, proxy]) print(`The same beside ${peer}`, rowsBeside(peer, [peer, ...protectedOnes]));
 
-const [plainPeer, fullPeer, proxy] = peers;
 for (const where of [', in a call with a deadline', '']) {
   goal(`plain${where}, x Moleculer's default call`, ratio(`mesh, plain${where}`, plainPeer), 0.6);
   goal(`everything on${where}, x Moleculer with everything on`, ratio(`mesh, everything on${where}`, fullPeer), 0.15);
