@@ -2,61 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { z } from 'zod';
-import { isMeshError } from '../core/mesh.error.js';
+import { load, refusalOf, service } from '../../../../test/config/config.fixture.js';
 import { importYaml } from './yaml.adapter.js';
-import { loadConfig, type LoadConfigOptions } from './config.loader.js';
-
-const policy = z.strictObject({
-  timeoutMs: z.int().min(1).max(60_000).optional().describe('Limit of one attempt, in milliseconds.'),
-  retry: z.strictObject({ maxRetries: z.int().min(0).default(2) }).prefault({}),
-  fallback: z.custom<() => string>((value) => typeof value === 'function').optional(),
-});
-
-const schema = z.strictObject({
-  service: z.strictObject({ name: z.string().min(1), version: z.string().optional() }),
-  resilience: z
-    .strictObject({
-      defaults: z.strictObject({ timeoutMs: z.int().min(1).default(3_000) }).prefault({}),
-      policies: z.record(z.string(), policy).default({}),
-    })
-    .prefault({}),
-  cache: z
-    .union([
-      z.literal(false),
-      z.strictObject({
-        ttlMs: z.int().min(1).default(30_000),
-        client: z.unknown().optional(),
-        redis: z
-          .strictObject({ url: z.url(), password: z.string().min(8).meta({ secret: true }).optional() })
-          .optional(),
-      }),
-    ])
-    .prefault({}),
-  broker: z
-    .discriminatedUnion('transport', [
-      z.strictObject({ transport: z.literal('local') }),
-      z.strictObject({ transport: z.literal('nats'), servers: z.array(z.string()).min(1) }),
-    ])
-    .prefault({ transport: 'local' }),
-  metrics: z.strictObject({ enabled: z.boolean().default(true) }).prefault({}),
-});
-
-const service = { name: 'orders' };
-
-function load(value: unknown, env: Record<string, string> = {}, more: Partial<LoadConfigOptions<typeof schema>> = {}) {
-  return loadConfig({ schema, value, env, ...more });
-}
-
-async function messageOf(loading: Promise<unknown>): Promise<string> {
-  try {
-    await loading;
-  } catch (error) {
-    if (isMeshError(error, 'MESH_CONFIG_INVALID')) return error.message;
-    throw error;
-  }
-  throw new Error('The configuration was accepted.');
-}
 
 describe('loadConfig', () => {
   it('fills in every default from the service name alone', async () => {
@@ -154,7 +101,7 @@ describe('environment', () => {
 
   it('refuses a variable that may mean two names', async () => {
     const value = { service, resilience: { policies: { 'a.b': {}, 'a-b': {} } } };
-    expect(await messageOf(load(value, { MESH_RESILIENCE__POLICIES__A_B__TIMEOUT_MS: '7' }))).toContain(
+    expect(await refusalOf(load(value, { MESH_RESILIENCE__POLICIES__A_B__TIMEOUT_MS: '7' }))).toContain(
       'may mean resilience.policies["a.b"].timeoutMs and resilience.policies.a-b.timeoutMs',
     );
   });
@@ -212,14 +159,14 @@ describe('file', () => {
     const { snapshot } = await load({ service }, env);
     expect(snapshot.cache).toEqual({ ttlMs: 4 });
     expect(snapshot.resilience.policies['payments.charge']?.timeoutMs).toBe(5);
-    const message = await messageOf(load({ service }, await write('broken.yaml', 'a:\n  password: "hunter2\n')));
+    const message = await refusalOf(load({ service }, await write('broken.yaml', 'a:\n  password: "hunter2\n')));
     expect(message).toMatch(/must be valid YAML, and is not at line \d+, column \d+/);
     expect(message).not.toContain('hunter2');
   });
 
   it('says where it is broken', async () => {
     const env = await write('mesh.json', '{\n "cache": {"ttlMs": 5\n "x"');
-    expect(await messageOf(load({ service }, env))).toContain('must be valid JSON, and is not at line 3 column 2');
+    expect(await refusalOf(load({ service }, env))).toContain('must be valid JSON, and is not at line 3 column 2');
   });
 
   it('may name its JSON Schema', async () => {
@@ -227,25 +174,25 @@ describe('file', () => {
   });
 
   it('must hold an object', async () => {
-    expect(await messageOf(load({ service }, await write('mesh.json', '[]')))).toContain(
+    expect(await refusalOf(load({ service }, await write('mesh.json', '[]')))).toContain(
       'must hold an object at the top',
     );
   });
 
   it('names the package that a YAML file needs', async () => {
     const yaml = () => importYaml(() => Promise.reject(new Error('not found')));
-    expect(await messageOf(load({ service }, await write('mesh.yaml', ''), { yaml }))).toContain('npm install yaml');
+    expect(await refusalOf(load({ service }, await write('mesh.yaml', ''), { yaml }))).toContain('npm install yaml');
   });
 
   it('names the file that is missing', async () => {
     const path = join(folder, 'none.json');
-    expect(await messageOf(load({ service }, { MESH_CONFIG_FILE: path }))).toContain(
+    expect(await refusalOf(load({ service }, { MESH_CONFIG_FILE: path }))).toContain(
       `failed with ENOENT (from file ${path})`,
     );
   });
 
   it('does not quote the text of a file that is broken', async () => {
-    const message = await messageOf(load({ service }, await write('mesh.json', '{ "password": hunter2 }')));
+    const message = await refusalOf(load({ service }, await write('mesh.json', '{ "password": hunter2 }')));
     expect(message).toContain('must be valid JSON (from file');
     expect(message).not.toContain('hunter2');
   });

@@ -1,65 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
-import { isMeshError } from '../core/mesh.error.js';
-import { loadConfig } from './config.loader.js';
-
-const policy = z
-  .strictObject({
-    timeoutMs: z.int().min(1).max(3_600_000).optional(),
-    totalTimeoutMs: z.int().min(1).optional(),
-    backoff: z.enum(['constant', 'linear', 'exponential']).default('exponential'),
-    isFailure: z
-      .custom<() => boolean>((value) => typeof value === 'function')
-      .optional()
-      .describe('A function of the error that says whether it counts as a failure.'),
-  })
-  .refine((options) => !((options.timeoutMs ?? 0) > (options.totalTimeoutMs ?? Infinity)), {
-    path: ['timeoutMs'],
-    message: 'must not be more than totalTimeoutMs',
-  });
-
-const schema = z.strictObject({
-  service: z.strictObject({ name: z.string().min(1) }),
-  resilience: z
-    .strictObject({
-      defaults: z.strictObject({ timeoutMs: z.int().min(1).default(3_000) }).prefault({}),
-      policies: z.record(z.string(), policy).default({}),
-    })
-    .prefault({}),
-  cache: z
-    .union([
-      z.literal(false),
-      z.strictObject({
-        ttlMs: z.int().min(1).default(30_000),
-        redis: z
-          .strictObject({
-            url: z.url({ protocol: /^rediss?$/ }),
-            password: z.string().min(8).meta({ secret: true }).optional(),
-          })
-          .optional(),
-      }),
-    ])
-    .prefault({}),
-  broker: z
-    .discriminatedUnion('transport', [
-      z.strictObject({ transport: z.literal('in-process') }),
-      z.strictObject({ transport: z.literal('nats'), servers: z.array(z.string()).min(1) }),
-    ])
-    .prefault({ transport: 'in-process' }),
-});
+import { load, refusalOf, service } from '../../../../test/config/config.fixture.js';
 
 const misplaced = { components: 'pass it in the second argument of forRoot or forRootAsync' };
-const service = { name: 'orders' };
 
-async function mistake(value: unknown, env: Record<string, string> = {}): Promise<string> {
-  try {
-    await loadConfig({ schema, value, env, misplaced });
-  } catch (error) {
-    if (isMeshError(error, 'MESH_CONFIG_INVALID')) return error.message;
-    throw error;
-  }
-  return 'accepted';
-}
+const mistake = (value: unknown, env?: Record<string, string>): Promise<string> =>
+  refusalOf(load(value, env, { misplaced }));
 
 describe('the text about', () => {
   it('a misspelt option', async () => {
