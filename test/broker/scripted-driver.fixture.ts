@@ -58,6 +58,8 @@ export class ScriptedDriver implements TransportDriver {
     this.capabilities = { ...everything, ...capabilities };
   }
 
+  async load(): Promise<void> {}
+
   async start(host: DriverHost): Promise<void> {
     this.host = host;
     if (this.startsAway === undefined) host.onConnected();

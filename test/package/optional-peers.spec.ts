@@ -63,6 +63,11 @@ const absences: Absence[] = [
   },
   { peer: '@nats-io/transport-node', when: 'transport nats', options: { broker: { transport: 'nats' } } },
   { peer: 'rabbitmq-client', when: 'transport rabbitmq', options: { broker: { transport: 'rabbitmq' } } },
+  {
+    peer: 'rabbitmq-client',
+    when: 'a server that is not required',
+    options: { broker: { transport: 'rabbitmq', required: false } },
+  },
   { peer: 'yaml', when: 'a YAML file', options: {}, env: { MESH_CONFIG_FILE: join(folder, 'mesh.yaml') } },
 ];
 

@@ -73,6 +73,7 @@ export class NatsDriver implements TransportDriver {
   readonly #options: NatsBrokerOptions;
   readonly #parts: DriverParts;
   readonly #subjects: Subjects;
+  #client!: NatsModule;
   #open: { readonly connection: NatsConnection; readonly streams: JetStream } | undefined;
   #host: DriverHost | undefined;
   #inbox = '';
@@ -87,14 +88,18 @@ export class NatsDriver implements TransportDriver {
     this.#subjects = new Subjects(options.subjectPrefix);
   }
 
-  async start(host: DriverHost, signal: AbortSignal): Promise<void> {
-    this.#host = host;
-    const client = await loadClient(
+  async load(): Promise<void> {
+    this.#client = await loadClient(
       () => import('@nats-io/transport-node'),
       'broker.transport "nats" needs its client',
       '@nats-io/transport-node@3 @nats-io/jetstream@3',
     );
-    const connection = await this.#connect(client, host, signal);
+  }
+
+  async start(host: DriverHost, signal: AbortSignal): Promise<void> {
+    this.#host = host;
+    const { connect, createInbox } = this.#client;
+    const connection = await this.#connect(connect, host, signal);
     if (signal.aborted) {
       // It was stopped during the handshake, when there was nothing to close.
       await connection.close();
@@ -106,7 +111,7 @@ export class NatsDriver implements TransportDriver {
       options: this.#options.jetstream,
     });
     this.#open = { connection, streams };
-    this.#inbox = `${client.createInbox()}.`;
+    this.#inbox = `${createInbox()}.`;
     connection.subscribe(`${this.#inbox}*`, { callback: (error, message) => this.#onAnswer(error, message) });
     void this.#watch(connection, streams, host);
     host.onConnected();
@@ -174,7 +179,7 @@ export class NatsDriver implements TransportDriver {
     return this.#open;
   }
 
-  async #connect({ connect }: NatsModule, host: DriverHost, signal: AbortSignal): Promise<NatsConnection> {
+  async #connect(connect: NatsModule['connect'], host: DriverHost, signal: AbortSignal): Promise<NatsConnection> {
     const where = `the connection to NATS at ${String(this.#options.servers)}`;
     for (let attempt = 1; ; attempt++) {
       signal.throwIfAborted();

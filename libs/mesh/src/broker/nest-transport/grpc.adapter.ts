@@ -73,8 +73,8 @@ export class GrpcDriver implements TransportDriver {
     };
   }
 
-  async start(host: DriverHost, signal: AbortSignal): Promise<void> {
-    this.#host = host;
+  /** @throws {MeshConfigError} also for a .proto that is not there, or has nothing to call. */
+  async load(): Promise<void> {
     const packages = ['@grpc/grpc-js', '@grpc/proto-loader'] as const;
     const [grpc] = await loadClient(
       () => Promise.all([import(packages[0]), import(packages[1])]),
@@ -89,13 +89,17 @@ export class GrpcDriver implements TransportDriver {
       throw new MeshConfigError(`broker.client can't be used via "grpc": ${(error as Error).message}`);
     }
     this.#services = servicesOf(this.#proxy);
-    const [first] = this.#services.keys();
-    if (first === undefined)
+    if (this.#services.size === 0)
       throw new MeshConfigError(
         `The package ${JSON.stringify(this.#options['package'])} of the .proto has no service.`,
       );
+  }
+
+  async start(host: DriverHost, signal: AbortSignal): Promise<void> {
+    this.#host = host;
     // Clients of one address and the same options share their connection.
-    this.#channel = this.#proxy.getClientByServiceName<Client>(first).getChannel();
+    const [first] = this.#services.keys();
+    this.#channel = this.#proxy!.getClientByServiceName<Client>(first!).getChannel();
     await this.#connected(this.#channel, AbortSignal.any([signal, this.#ending.signal]));
   }
 

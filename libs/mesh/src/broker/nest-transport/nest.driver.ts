@@ -77,9 +77,12 @@ export class NestDriver implements TransportDriver {
     this.capabilities = { ...transport.capabilities, probes: true, inbound: transport.receives };
   }
 
+  async load(): Promise<void> {
+    await this.#transport.load((what, error) => this.#host?.onFailure(what, error));
+  }
+
   async start(host: DriverHost, signal: AbortSignal): Promise<void> {
     this.#host = host;
-    await this.#transport.load((what, error) => host.onFailure(what, error));
     const { sends, receives, address } = this.#transport;
     if (receives) {
       this.#server = new NestServer(this.#transport, { ...this.#parts, ...this.#side('server') });

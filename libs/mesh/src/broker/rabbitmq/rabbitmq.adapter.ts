@@ -63,6 +63,7 @@ export class RabbitMqDriver implements TransportDriver {
   readonly #names: QueueNames;
   readonly #stored: StoredEvents;
   readonly #ending = new AbortController();
+  #Client!: typeof Connection;
   #host: DriverHost | undefined;
   #open: Opened | undefined;
   #looking: Promise<unknown> = Promise.resolve();
@@ -79,12 +80,16 @@ export class RabbitMqDriver implements TransportDriver {
     });
   }
 
-  async start(host: DriverHost, signal: AbortSignal): Promise<void> {
+  async load(): Promise<void> {
     const { Connection: Client } = await loadClient(
       () => import('rabbitmq-client'),
       'broker.transport "rabbitmq" needs its client',
       'rabbitmq-client@5',
     );
+    this.#Client = Client;
+  }
+
+  async start(host: DriverHost, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const started = Promise.withResolvers<void>();
     let failure: unknown;
@@ -100,7 +105,7 @@ export class RabbitMqDriver implements TransportDriver {
       },
     });
     const { clock, ids, service } = this.#parts;
-    const connection = new Client(connectionOptions(this.#options, `${service.name}/${service.instance}`));
+    const connection = new this.#Client(connectionOptions(this.#options, `${service.name}/${service.instance}`));
     const { signal: ending } = this.#ending;
     const keeper = new SessionKeeper({ clock, ids, connection, host: told, exchange: this.#names.events, ending });
     this.#open = { connection, keeper };

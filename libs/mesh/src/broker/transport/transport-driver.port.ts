@@ -133,6 +133,11 @@ export interface DriverHost {
 export interface TransportDriver {
   readonly name: string;
   readonly capabilities: TransportCapabilities;
+  /**
+   * Loads the client's package, before `start` and whether or not the server is required.
+   * @throws {MeshConfigError} when it is not installed.
+   */
+  load(): Promise<void>;
   /** Connects, trying until `signal` aborts; rejects then with the last failure. Calls `onConnected`. */
   start(host: DriverHost, signal: AbortSignal): Promise<void>;
   /**

@@ -107,6 +107,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
 
   /** Connects and opens the subscriptions. What comes in waits until {@link startConsuming}. */
   async start({ signal }: ComponentContext): Promise<void> {
+    await this.#driver.load();
     await this.#parts.dedupe.start?.();
     const { required } = this.#options.current;
     const until = required ? AbortSignal.any([signal, this.#ending.signal]) : this.#ending.signal;
