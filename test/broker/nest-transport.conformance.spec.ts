@@ -3,11 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { brokerConformance } from '../../libs/mesh/src/testing/broker.conformance.js';
 import type { ConformanceCase } from '../../libs/mesh/src/testing/conformance-case.js';
 import type { BrokerFeature, BrokerUnderTest } from '../../libs/mesh/src/testing/broker-under-test.js';
-import { remoteBroker } from '../chaos/broker/remote-broker.fixture.js';
+import { remoteUnderTest } from '../chaos/broker/remote-broker.fixture.js';
 import { mqtt, nats, type NestServerKind, type NestServerUnderTest, redis, rmq, tcp } from './nest-servers.fixture.js';
 
 const CASE_MS = 30_000;
-const MAX_IN_FLIGHT = 200;
 const MISSING = /MESH_CAPABILITY_MISSING|cannot (share|hand)/;
 const NO_ANSWER = /expected MESH_NO_RESPONDER, got .*did not answer within/;
 
@@ -55,23 +54,11 @@ describe.each(kinds)("Nest's $kind.via under the mesh$kind.whyNot", ({ kind, fea
       via: kind.via,
       ...sides,
       requestTimeoutMs: 2_000,
-      maxInFlight: MAX_IN_FLIGHT,
+      maxInFlight: 200,
     } as const;
-    const instances = [await remoteBroker(options)];
     return {
-      broker: instances[0]!.broker,
-      maxInFlight: MAX_IN_FLIGHT,
+      ...(await remoteUnderTest(options, server)),
       ...(kind.maxPayloadBytes !== undefined && { maxPayloadBytes: kind.maxPayloadBytes }),
-      server,
-      another: async () => {
-        const instance = await remoteBroker(options);
-        instances.push(instance);
-        return instance.broker;
-      },
-      close: async () => {
-        await server.start();
-        await Promise.all(instances.map(({ broker }) => broker.stop()));
-      },
     };
   }
 

@@ -1,10 +1,9 @@
 import type { BrokerUnderTest } from '../../../libs/mesh/src/testing/broker-under-test.js';
 import type { ChaosServer, ServerKind } from './chaos-server.js';
-import { remoteBroker } from './remote-broker.fixture.js';
+import { remoteUnderTest } from './remote-broker.fixture.js';
 
 /** The long form, with 10,000 messages instead of 1,000: MESH_FULL=1. */
 export const isFull = process.env['MESH_FULL'] === '1';
-const MAX_IN_FLIGHT = 200;
 
 let cases = 0;
 
@@ -14,24 +13,12 @@ export async function brokersOn(
   { maxPayloadBytes, settleMs }: ServerKind,
   kills: number,
 ): Promise<BrokerUnderTest> {
-  const options = { ...server.options(`case-${++cases}`), maxInFlight: MAX_IN_FLIGHT };
-  const instances = [await remoteBroker(options)];
+  const options = { ...server.options(`case-${++cases}`), maxInFlight: 200 };
   return {
-    broker: instances[0]!.broker,
-    maxInFlight: MAX_IN_FLIGHT,
+    ...(await remoteUnderTest(options, server)),
     ...(maxPayloadBytes !== undefined && { maxPayloadBytes }),
     ...(settleMs !== undefined && { settleMs }),
-    server,
     load: { messages: isFull ? 10_000 : 1_000, kills },
     onAccount: (account) => console.log(JSON.stringify(account)),
-    another: async () => {
-      const instance = await remoteBroker(options);
-      instances.push(instance);
-      return instance.broker;
-    },
-    close: async () => {
-      await server.start();
-      await Promise.all(instances.map(({ broker }) => broker.stop()));
-    },
   };
 }

@@ -8,6 +8,7 @@ import { SystemIds } from '../../../libs/mesh/src/core/ids.js';
 import { fixedOptions } from '../../../libs/mesh/src/core/live-options.js';
 import { type MeshEventName, MeshEvents } from '../../../libs/mesh/src/core/mesh.events.js';
 import { ServiceInfo } from '../../../libs/mesh/src/core/service-info.js';
+import type { BrokerUnderTest, KillableServer } from '../../../libs/mesh/src/testing/broker-under-test.js';
 import { RecordingMetrics } from '../../broker/recording-metrics.fixture.js';
 
 export interface RemoteBroker {
@@ -41,4 +42,27 @@ export async function remoteBroker(
   await broker.start({ signal });
   broker.startConsuming();
   return { broker, contexts, metrics, told };
+}
+
+/** One broker of `options` for a case of the conformance suite, and as many more instances of it as the case asks for. */
+export async function remoteUnderTest(
+  options: z.input<typeof brokerOptionsSchema>,
+  server: KillableServer,
+): Promise<BrokerUnderTest> {
+  const brokers: TransportBroker[] = [];
+  const another = async (): Promise<TransportBroker> => {
+    const { broker } = await remoteBroker(options);
+    brokers.push(broker);
+    return broker;
+  };
+  return {
+    broker: await another(),
+    ...(options.maxInFlight !== undefined && { maxInFlight: options.maxInFlight }),
+    server,
+    another,
+    close: async () => {
+      await server.start();
+      await Promise.all(brokers.map((broker) => broker.stop()));
+    },
+  };
 }
