@@ -24,11 +24,12 @@ export const instanceRules: Readonly<Record<string, Rule>> = {
 
   'answers the callers in other instances before it is gone': async ({ broker, another }) => {
     const caller = await another!();
+    const begun = Promise.withResolvers<void>();
     const gate = Promise.withResolvers<string>();
-    broker.serve('conformance.leaving', () => gate.promise);
+    broker.serve('conformance.leaving', () => (begun.resolve(), gate.promise));
     await caller.waitFor(['conformance.leaving']);
     const answer = caller.request('conformance.leaving');
-    await clock.sleep(20);
+    await begun.promise;
     const drained = broker.drain({ deadlineAt: clock.now() + 5_000 });
     gate.resolve('finished');
     assert.equal(await answer, 'finished');

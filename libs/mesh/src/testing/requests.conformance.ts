@@ -128,10 +128,11 @@ export const requestRules: Readonly<Record<string, Rule>> = {
   },
 
   'answers callers whose handler runs when the drain begins, and takes no new work': async ({ broker }) => {
+    const begun = Promise.withResolvers<void>();
     const gate = Promise.withResolvers<string>();
-    broker.serve('conformance.drain', () => gate.promise);
+    broker.serve('conformance.drain', () => (begun.resolve(), gate.promise));
     const running = broker.request('conformance.drain');
-    await clock.sleep(20);
+    await begun.promise;
     const drained = broker.drain({ deadlineAt: clock.now() + 5_000 });
     await rejectsWith(broker.request('conformance.drain'), 'MESH_DRAINING');
     gate.resolve('finished');
