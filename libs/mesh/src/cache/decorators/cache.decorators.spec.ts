@@ -2,35 +2,15 @@ import { Controller, Get, Injectable, Param, ParseIntPipe, Scope, SetMetadata } 
 import { Test } from '@nestjs/testing';
 import { firstValueFrom, Observable, of, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { CacheClient } from '../../core/cache.port.js';
-import { CallContexts } from '../../core/call-context.js';
-import { SystemIds } from '../../core/ids.js';
-import { fixedOptions, SettableOptions } from '../../core/live-options.js';
-import { MeshEvents } from '../../core/mesh.events.js';
-import { MeshRuntime } from '../../core/mesh-runtime.js';
+import { CacheFixture } from '../../../../../test/cache/cache.fixture.js';
 import { attachRuntime, MESH_RUNTIME } from '../../core/method-advice.js';
-import { metricsSchema } from '../../metrics/metrics.options.js';
-import { PrometheusMetrics } from '../../metrics/prometheus.metrics.js';
-import { VirtualClock } from '../../testing/virtual-clock.js';
 import { cacheSchema } from '../cache.options.js';
-import { MeshCache } from '../mesh-cache.js';
 import { CacheEvict, CachePut } from './cache-write.decorators.js';
 import { Cacheable } from './cacheable.decorator.js';
 import { CachedMethods } from './cached-methods.js';
 
 function setUp() {
-  const clock = new VirtualClock();
-  const events = new MeshEvents();
-  const options = new SettableOptions(cacheSchema.parse({}));
-  const cache = new MeshCache(options, {
-    clock,
-    events,
-    ids: new SystemIds(),
-    metrics: new PrometheusMetrics(fixedOptions(metricsSchema.parse({})), events),
-    contexts: new CallContexts(),
-  });
-  const runtime = new MeshRuntime();
-  runtime.provide(CacheClient, cache);
+  const { cache, clock, options, runtime } = new CacheFixture();
   runtime.provide(CachedMethods, new CachedMethods());
   const make = <T extends object>(type: new () => T): T => {
     const instance = new type();

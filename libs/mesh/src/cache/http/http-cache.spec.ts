@@ -20,18 +20,9 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { map } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { CacheClient } from '../../core/cache.port.js';
-import { CallContexts } from '../../core/call-context.js';
-import { SystemIds } from '../../core/ids.js';
-import { fixedOptions, SettableOptions } from '../../core/live-options.js';
-import { MeshEvents } from '../../core/mesh.events.js';
-import { MeshRuntime } from '../../core/mesh-runtime.js';
+import { CacheFixture } from '../../../../../test/cache/cache.fixture.js';
 import { MESH_RUNTIME } from '../../core/method-advice.js';
-import { metricsSchema } from '../../metrics/metrics.options.js';
-import { PrometheusMetrics } from '../../metrics/prometheus.metrics.js';
-import { VirtualClock } from '../../testing/virtual-clock.js';
-import { type CacheOptions, cacheSchema } from '../cache.options.js';
-import { MeshCache } from '../mesh-cache.js';
+import { cacheSchema } from '../cache.options.js';
 import { HttpCache } from './http-cache.decorator.js';
 
 interface Caller {
@@ -173,31 +164,18 @@ class Pages {
 
 describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
   let app: INestApplication;
-  let cache: MeshCache;
-  let clock: VirtualClock;
-  let options: SettableOptions<CacheOptions>;
+  let fixture: CacheFixture;
   let url: string;
 
   beforeEach(async () => {
     runs = 0;
     newsroom = undefined;
     trouble = undefined;
-    clock = new VirtualClock();
-    const events = new MeshEvents();
-    options = new SettableOptions(cacheSchema.parse({ jitterRatio: 0 }));
-    cache = new MeshCache(options, {
-      clock,
-      events,
-      ids: new SystemIds(),
-      metrics: new PrometheusMetrics(fixedOptions(metricsSchema.parse({})), events),
-      contexts: new CallContexts(),
-    });
-    const runtime = new MeshRuntime();
-    runtime.provide(CacheClient, cache);
+    fixture = new CacheFixture({ jitterRatio: 0 });
     const module = await Test.createTestingModule({
       controllers: [Pages],
       providers: [
-        { provide: MESH_RUNTIME, useValue: runtime },
+        { provide: MESH_RUNTIME, useValue: fixture.runtime },
         { provide: APP_INTERCEPTOR, useClass: HidePasswords },
       ],
     }).compile();
@@ -219,13 +197,13 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
   it('answers the second request from the cache, with its age, and again from the handler after the ttl', async () => {
     const first = await get('/public/1');
     expect(first.headers.get('cache-status')).toBe('nestjs-mesh; fwd=miss');
-    await clock.advance(3_000);
+    await fixture.clock.advance(3_000);
     const second = await get('/public/1');
     expect(second.text).toBe(first.text);
     expect(second.headers.get('cache-status')).toBe('nestjs-mesh; hit');
     expect(second.headers.get('age')).toBe('3');
     expect(second.headers.get('content-type')).toBe(first.headers.get('content-type'));
-    await clock.advance(7_001);
+    await fixture.clock.advance(7_001);
     expect((await get('/public/1')).text).toContain('"run":2');
   });
 
@@ -305,7 +283,7 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
     expect((await get('/public/1', { 'cache-control': 'no-cache' })).text).toContain('"run":2');
     expect((await get('/public/1')).text).toContain('"run":2');
     expect((await get('/public/1', { 'cache-control': 'no-store' })).text).toContain('"run":3');
-    await clock.advance(5_000);
+    await fixture.clock.advance(5_000);
     expect((await get('/public/1', { 'cache-control': 'max-age=6' })).text).toContain('"run":2');
     expect((await get('/public/1', { 'cache-control': 'max-age=4' })).text).not.toContain('"run":3');
   });
@@ -325,7 +303,7 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
 
   it('keeps no answer of the request after which it was too old for another', async () => {
     await get('/public/7');
-    await clock.advance(5_000);
+    await fixture.clock.advance(5_000);
     const fresh = await get('/public/7', { 'cache-control': 'max-age=2' });
     expect(fresh.headers.get('cache-status')).toBe('nestjs-mesh; fwd=request');
     expect((await get('/public/7')).text).toBe(fresh.text);
@@ -333,7 +311,7 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
 
   it('answers with the stale response while one request renews it, where that is declared', async () => {
     const old = await get('/news');
-    await clock.advance(3_000);
+    await fixture.clock.advance(3_000);
     newsroom = Promise.withResolvers();
     const renewing = get('/news');
     await vi.waitFor(() => expect(runs).toBe(2));
@@ -349,7 +327,7 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
 
   it('lets those who come later than that wait for the new response', async () => {
     await get('/news');
-    await clock.advance(6_001);
+    await fixture.clock.advance(6_001);
     newsroom = Promise.withResolvers();
     const both = Promise.all([get('/news'), get('/news')]);
     await vi.waitFor(() => expect(runs).toBe(2));
@@ -360,13 +338,13 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
   it('answers with the stale response when the handler fails, where that is declared, and keeps it no longer for that', async () => {
     const old = await get('/news');
     trouble = new ServiceUnavailableException();
-    await clock.advance(30_000);
+    await fixture.clock.advance(30_000);
     for (const age of ['30', '50']) {
       const failed = await get('/news');
       expect(failed).toMatchObject({ status: 200, text: old.text });
       expect(failed.headers.get('cache-status')).toBe('nestjs-mesh; fwd=stale; detail=stale-if-error');
       expect(failed.headers.get('age')).toBe(age);
-      await clock.advance(20_000);
+      await fixture.clock.advance(20_000);
     }
     expect((await get('/news')).status).toBe(503);
   });
@@ -374,7 +352,7 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
   it('hides no mistake of the caller behind a stale response, and none where the response forbids it', async () => {
     await get('/news');
     await get('/strict');
-    await clock.advance(2_000);
+    await fixture.clock.advance(2_000);
     trouble = new NotFoundException();
     expect((await get('/news')).status).toBe(404);
     trouble = new Error('broken');
@@ -382,15 +360,15 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
   });
 
   it('goes by the configuration of its namespace before its own ttl', async () => {
-    options.set(cacheSchema.parse({ jitterRatio: 0, namespaces: { http: { ttlMs: 1_000 } } }));
+    fixture.options.set(cacheSchema.parse({ jitterRatio: 0, namespaces: { http: { ttlMs: 1_000 } } }));
     await get('/public/8');
-    await clock.advance(1_000);
+    await fixture.clock.advance(1_000);
     expect((await get('/public/8')).headers.get('cache-status')).toBe('nestjs-mesh; fwd=miss');
   });
 
   it('forgets by tag', async () => {
     await get('/public/1');
-    await cache.namespace('http').deleteByTag('pages');
+    await fixture.cache.namespace('http').deleteByTag('pages');
     expect((await get('/public/1')).text).toContain('"run":2');
   });
 });
