@@ -1,16 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { HealthFixture } from '../../../test/e2e/health/health.fixture.js';
 import type { HealthReport } from './core/health.port.js';
-import { SystemIds } from './core/ids.js';
-import { CallContexts } from './core/call-context.js';
-import { EventLoopSampler } from './core/event-loop.sampler.js';
-import { fixedOptions } from './core/live-options.js';
-import { MeshEvents } from './core/mesh.events.js';
-import { HealthAggregator } from './health/health.aggregator.js';
-import { healthSchema } from './health/health.options.js';
-import { metricsSchema } from './metrics/metrics.options.js';
-import { PrometheusMetrics } from './metrics/prometheus.metrics.js';
+import type { MeshEvents } from './core/mesh.events.js';
+import type { HealthAggregator } from './health/health.aggregator.js';
 import { readinessWatch } from './readiness.watch.js';
-import { VirtualClock } from './testing/virtual-clock.js';
+import type { VirtualClock } from './testing/virtual-clock.js';
 
 let clock: VirtualClock;
 let events: MeshEvents;
@@ -22,17 +16,7 @@ const watch = () =>
   readinessWatch(health, events, clock)((culprit, reason) => void downs.push(`${culprit}: ${reason}`));
 
 beforeEach(async () => {
-  clock = new VirtualClock();
-  events = new MeshEvents();
-  const metrics = new PrometheusMetrics(fixedOptions(metricsSchema.parse({})), events);
-  health = new HealthAggregator(fixedOptions(healthSchema.parse({})), {
-    clock,
-    contexts: new CallContexts(),
-    eventLoop: new EventLoopSampler(clock),
-    ids: new SystemIds(),
-    events,
-    metrics,
-  });
+  ({ clock, events, health } = new HealthFixture());
   downs = [];
   answer = () => ({ status: 'up' });
   health.register({ name: 'db', groups: { ready: 'required' }, check: () => answer() });

@@ -1,5 +1,4 @@
 import { CallContexts } from '../../../libs/mesh/src/core/call-context.js';
-import { SystemClock } from '../../../libs/mesh/src/core/clock.js';
 import { EventLoopSampler } from '../../../libs/mesh/src/core/event-loop.sampler.js';
 import type { HealthContributor, HealthReport } from '../../../libs/mesh/src/core/health.port.js';
 import { SystemIds } from '../../../libs/mesh/src/core/ids.js';
@@ -30,7 +29,7 @@ export class HealthFixture {
     this.health = new HealthAggregator(this.options, {
       clock: this.clock,
       contexts: this.contexts,
-      eventLoop: new EventLoopSampler(new SystemClock()),
+      eventLoop: new EventLoopSampler(this.clock),
       ids: new SystemIds(),
       events: this.events,
       metrics: this.metrics,

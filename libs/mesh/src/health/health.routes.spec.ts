@@ -1,17 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { SystemIds } from '../core/ids.js';
-import { CallContexts } from '../core/call-context.js';
-import { EventLoopSampler } from '../core/event-loop.sampler.js';
-import { fixedOptions } from '../core/live-options.js';
-import { MeshEvents } from '../core/mesh.events.js';
+import { HealthFixture } from '../../../../test/e2e/health/health.fixture.js';
 import type { RawRequest, RawResponse } from '../core/raw-route.js';
-import { metricsSchema } from '../metrics/metrics.options.js';
-import { PrometheusMetrics } from '../metrics/prometheus.metrics.js';
-import { VirtualClock } from '../testing/virtual-clock.js';
-import { HealthAggregator } from './health.aggregator.js';
+import type { VirtualClock } from '../testing/virtual-clock.js';
+import type { HealthAggregator } from './health.aggregator.js';
 import type { HealthSnapshot } from './health-group.js';
 import { HealthFormatter, type HealthBody } from './health.formatter.js';
-import { healthSchema } from './health.options.js';
 import { healthRoutes, type HealthDetails } from './health.routes.js';
 
 class CountingFormatter extends HealthFormatter {
@@ -41,20 +34,10 @@ describe('healthRoutes', () => {
   let health: HealthAggregator;
   let formatter: CountingFormatter;
 
-  function routes(options: unknown = {}, details?: HealthDetails) {
-    clock = new VirtualClock();
-    const live = fixedOptions(healthSchema.parse(options));
-    const events = new MeshEvents();
-    const metrics = new PrometheusMetrics(fixedOptions(metricsSchema.parse({ processMetrics: false })), events);
-    health = new HealthAggregator(live, {
-      clock,
-      contexts: new CallContexts(),
-      eventLoop: new EventLoopSampler(clock),
-      ids: new SystemIds(),
-      events,
-      metrics,
-    });
-    return healthRoutes({ health, formatter, options: live, details });
+  function routes(given: unknown = {}, details?: HealthDetails) {
+    const { options, ...fixture } = new HealthFixture(given);
+    ({ clock, health } = fixture);
+    return healthRoutes({ health, formatter, options, details });
   }
 
   function probe(table: ReturnType<typeof routes>, path = '/health/ready', request: Partial<RawRequest> = {}) {
