@@ -7,6 +7,9 @@ import { DecoratedMethodsExplorer } from '../../libs/mesh/src/decorated-methods.
 import { CircuitBreakerManager } from '../../libs/mesh/src/resilience/circuit-breaker.manager.js';
 import type { ResilienceFixture } from './resilience.fixture.js';
 
+/** Of a circuit breaker: open after two failures. */
+export const failures = { failureRatio: 0.5, minimumCalls: 2 };
+
 /** What MeshModule does for decorated methods, and nothing else. */
 export function runtimeModule(fixture: ResilienceFixture): DynamicModule {
   const runtime = new MeshRuntime();

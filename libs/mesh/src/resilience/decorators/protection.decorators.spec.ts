@@ -5,19 +5,14 @@ import { attachRuntime } from '../../core/method-advice.js';
 import { callSignal } from '../call-signal.js';
 import { CircuitBreakerManager } from '../circuit-breaker.manager.js';
 import { CircuitOpenError } from '../resilience.errors.js';
-import { deferred, ResilienceFixture } from '../../../../../test/resilience/resilience.fixture.js';
-import { applicationOf, started } from '../../../../../test/resilience/decorated.fixture.js';
+import { deferred, failing, ResilienceFixture } from '../../../../../test/resilience/resilience.fixture.js';
+import { applicationOf, failures, started } from '../../../../../test/resilience/decorated.fixture.js';
 import { Fallback } from './fallback.decorator.js';
 import { Bulkhead, CircuitBreaker, RateLimit, Retry, Timeout } from './protection.decorators.js';
 
-const failures = { failureRatio: 0.5, minimumCalls: 2 };
-const down = async (): Promise<never> => {
-  throw new Error('callee down');
-};
-
 let fixture: ResilienceFixture;
 beforeEach(() => {
-  fixture = new ResilienceFixture({ policies: { payments: { retry: false, circuitBreaker: failures }, 'http:*': {} } });
+  fixture = new ResilienceFixture();
 });
 afterEach(() => fixture.close());
 
@@ -28,13 +23,13 @@ describe('@CircuitBreaker', () => {
     @CircuitBreaker('charges', failures)
     async charge(): Promise<string> {
       this.calls++;
-      return down();
+      return failing();
     }
 
     @CircuitBreaker(failures)
     async refund(): Promise<string> {
       this.calls++;
-      return down();
+      return failing();
     }
   }
 
@@ -60,7 +55,7 @@ describe('@CircuitBreaker', () => {
     class Shared {
       @CircuitBreaker('shared', failures)
       one(): Promise<void> {
-        return down();
+        return failing();
       }
 
       @CircuitBreaker('shared', failures)
@@ -76,7 +71,7 @@ describe('@CircuitBreaker', () => {
     class Tenants {
       @CircuitBreaker('tenants', { ...failures, key: (tenant: string) => tenant })
       async load(tenant: string): Promise<string> {
-        return tenant === 'bad' ? down() : tenant;
+        return tenant === 'bad' ? failing() : tenant;
       }
     }
     const tenants = await started(fixture, Tenants);
@@ -129,13 +124,13 @@ describe('@Retry', () => {
 
     @Retry({ maxRetries: 2, delayMs: 10, idempotent: true })
     async safe(): Promise<string> {
-      return ++this.calls < 3 ? down() : 'done';
+      return ++this.calls < 3 ? failing() : 'done';
     }
 
     @Retry({ maxRetries: 2, delayMs: 10 })
     async unsafe(): Promise<string> {
       this.calls++;
-      return down();
+      return failing();
     }
 
     @Retry({ maxRetries: 2, delayMs: 10 })
@@ -237,7 +232,7 @@ describe('@Fallback', () => {
     seen: unknown;
 
     @Fallback('later')
-    async byName(_id: number, fail: () => Promise<string> = down): Promise<string> {
+    async byName(_id: number, fail: () => Promise<string> = failing): Promise<string> {
       return fail();
     }
 
@@ -249,12 +244,12 @@ describe('@Fallback', () => {
       return `${this.prefix} ${id} ${(error as Error).message}`;
     })
     async byFunction(_id: number): Promise<string> {
-      return down();
+      return failing();
     }
 
     @Fallback(() => Promise.reject(new Error('no cache either')))
-    async failing(): Promise<string> {
-      return down();
+    async down(): Promise<string> {
+      return failing();
     }
 
     @Fallback(() => 'answered', { when: (error) => error instanceof TypeError })
@@ -265,7 +260,7 @@ describe('@Fallback', () => {
     @CircuitBreaker('answered', failures)
     @Fallback(() => 'answered')
     async counted(): Promise<string> {
-      return down();
+      return failing();
     }
   }
 
@@ -291,7 +286,7 @@ describe('@Fallback', () => {
   });
 
   it('lets its own failure be the answer', async () => {
-    await expect((await started(fixture, Answering)).failing()).rejects.toThrow('no cache either');
+    await expect((await started(fixture, Answering)).down()).rejects.toThrow('no cache either');
   });
 
   it('answers only the errors that its predicate names', async () => {

@@ -1,15 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CircuitOpenError } from '../resilience.errors.js';
-import { ResilienceFixture } from '../../../../../test/resilience/resilience.fixture.js';
-import { applicationOf, started } from '../../../../../test/resilience/decorated.fixture.js';
+import { failing, ResilienceFixture } from '../../../../../test/resilience/resilience.fixture.js';
+import { applicationOf, failures, started } from '../../../../../test/resilience/decorated.fixture.js';
 import { Fallback } from './fallback.decorator.js';
 import { CircuitBreaker, Retry, Timeout } from './protection.decorators.js';
 import { Resilient } from './resilient.decorator.js';
-
-const failures = { failureRatio: 0.5, minimumCalls: 2 };
-const down = async (): Promise<never> => {
-  throw new Error('callee down');
-};
 
 let fixture: ResilienceFixture;
 beforeEach(() => {
@@ -22,7 +17,7 @@ describe('@Resilient', () => {
     class Payments {
       @Resilient('payments')
       async charge(): Promise<string> {
-        return down();
+        return failing();
       }
     }
     const payments = await started(fixture, Payments);
@@ -92,7 +87,7 @@ describe('@Resilient', () => {
     class Payments {
       @Resilient('own', { timeoutMs: 700, fallback: 'later', idempotent: true })
       async charge(): Promise<string> {
-        return down();
+        return failing();
       }
 
       protected async later(): Promise<string> {
@@ -125,7 +120,7 @@ describe('@Resilient', () => {
     class Payments {
       @Resilient()
       async charge(): Promise<string> {
-        return down();
+        return failing();
       }
 
       @Resilient('http:refunds')
@@ -137,7 +132,7 @@ describe('@Resilient', () => {
       async list(): Promise<void> {}
 
       async untouched(): Promise<string> {
-        return down();
+        return failing();
       }
     }
 
