@@ -164,32 +164,23 @@ describe('shutdown', () => {
     expect(bench.lifecycle.phase).toBe('stopped');
   });
 
-  it('cuts the pre-stop delay and the drain short at a second signal', async () => {
-    const bench = await ready({ preStop: 'always' });
+  it.each([
+    [
+      'the pre-stop delay and the drain short at a second signal',
+      { preStop: 'always' },
+      2_000,
+      ['2000 pre-stop: 2000 ms, 1 -> 1', '2000 intake: 0 ms, 1 -> 1', '3000 drain: 1000 ms, 1 -> 1, http'],
+    ],
+    ['a drain that already runs to what a hurry leaves', {}, 4_000, ['5000 drain: 4900 ms, 1 -> 1, http']],
+  ])('cuts %s', async (_, options, hurriedAfterMs, told) => {
+    const bench = await ready(options);
     bench.lifecycle.addDrainable(new Traffic(bench, [Infinity]));
     await boot(bench);
     void bench.lifecycle.shutdown({ reason: 'SIGTERM' });
-    await bench.clock.advance(2_000);
+    await bench.clock.advance(hurriedAfterMs);
     bench.lifecycle.hurry();
     await bench.clock.advance(60_000);
-    expect(bench.journal).toEqual(
-      expect.arrayContaining([
-        '2000 pre-stop: 2000 ms, 1 -> 1',
-        '2000 intake: 0 ms, 1 -> 1',
-        '3000 drain: 1000 ms, 1 -> 1, http',
-      ]),
-    );
-  });
-
-  it('cuts a drain that already runs to what a hurry leaves', async () => {
-    const bench = await ready();
-    bench.lifecycle.addDrainable(new Traffic(bench, [Infinity]));
-    await boot(bench);
-    void bench.lifecycle.shutdown({ reason: 'SIGTERM' });
-    await bench.clock.advance(4_000);
-    bench.lifecycle.hurry();
-    await bench.clock.advance(60_000);
-    expect(bench.journal).toContain('5000 drain: 4900 ms, 1 -> 1, http');
+    expect(bench.journal).toEqual(expect.arrayContaining(told));
   });
 
   it('runs once, however often and through whichever door it is asked', async () => {
