@@ -11,11 +11,14 @@ import { InFlight } from './in-flight.js';
 import { inboundContext } from './inbound-context.js';
 import type { LifecycleOptions } from './lifecycle.options.js';
 import { rpcHeaders } from './rpc-headers.js';
+import { unlessAborted } from './step.js';
 
 /** `Transport.TCP`, of which the package is not loaded for an application without microservices. */
 const TCP = 0;
 /** `Transport.GRPC`. */
 const GRPC = 4;
+/** `Transport.KAFKA`. */
+const KAFKA = 6;
 /** How long the last answers over gRPC may take to leave. */
 const LET_OUT_MS = 1_000;
 
@@ -56,6 +59,8 @@ export class RpcIntake implements Drainable {
   readonly #deps: RpcIntakeDependencies;
   readonly #servers = new Set<RpcServer>();
   readonly #running = new InFlight();
+  /** Consumers on their way out of their groups. */
+  readonly #leaving: Promise<unknown>[] = [];
 
   constructor(deps: RpcIntakeDependencies) {
     this.#deps = deps;
@@ -78,16 +83,18 @@ export class RpcIntake implements Drainable {
     return Promise.resolve(this.#servers.size > 0);
   }
 
-  /** New requests get a retryable {@link DrainingError}. Events are still taken: nobody would send them again. */
+  /**
+   * New requests get a retryable {@link DrainingError}. Events are still taken where nobody would send them again: a
+   * consumer of Kafka leaves its group, whose other members get what it has not begun.
+   */
   stopIntake(): void {
-    for (const server of this.#servers) {
-      if (server.transportId === TCP) stopListening(server);
-      refuseRequests(server.getHandlers());
-    }
+    for (const server of this.#servers) this.#takeNoMore(server);
   }
 
   async drained(signal: AbortSignal): Promise<void> {
     await this.#running.none(signal);
+    // What was handled is not handled again by those who take over.
+    await unlessAborted(Promise.all(this.#leaving), signal);
     // The end of processing comes before the reply is written.
     await nextTurn();
   }
@@ -120,6 +127,12 @@ export class RpcIntake implements Drainable {
     };
   }
 
+  #takeNoMore(server: RpcServer): void {
+    if (server.transportId === TCP) stopListening(server);
+    if (server.transportId === KAFKA) this.#leaving.push(leaveGroup(server));
+    else refuseRequests(server.getHandlers());
+  }
+
   /** Nest cuts the connections of gRPC with the last answers not yet written, unless it is told to be graceful. */
   async #letOut({ grpcClient }: RpcServer): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -131,7 +144,7 @@ export class RpcIntake implements Drainable {
   }
 
   async #drainBeforeClose(server: RpcServer): Promise<void> {
-    refuseRequests(server.getHandlers());
+    this.#takeNoMore(server);
     const limit = new AbortController();
     const { drainMs } = this.#deps.options.current.shutdown;
     const timer = this.#deps.clock.setTimer(() => limit.abort(), drainMs, { keepAlive: true });
@@ -154,6 +167,16 @@ function stopListening(server: RpcServer): void {
     (server.unwrap?.() as { close?(): void } | undefined)?.close?.();
   } catch {
     // It never listened: Nest's server says so by throwing, and there is nothing to stop.
+  }
+}
+
+/** Resolves when what it has begun is done, and the group knows. */
+async function leaveGroup(server: RpcServer): Promise<void> {
+  try {
+    const [, consumer] = server.unwrap?.() as readonly [unknown, { stop(): Promise<void> } | null];
+    await consumer?.stop();
+  } catch {
+    // It never listened, or its group is out of reach and will notice by itself.
   }
 }
 

@@ -8,7 +8,7 @@ export type NestTransportName = (typeof NEST_TRANSPORTS)[number];
 /** What can't be had, with what to do instead. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   kafka:
-    'Kafka knows its topics only before it connects, and was never tried; use ClientKafka and connectMicroservice (the mesh drains it)',
+    "Nest's Kafka transport must know its topics before it connects and can't keep what the broker promises; use ClientKafka and connectMicroservice (the mesh gives them context and drains them)",
 };
 
 /** Of Nest, which passes most of it on to the transport's own client: what it means stands there, and may be a password. */
