@@ -242,20 +242,22 @@ export class EventSubscription implements Subscription {
   }
 
   #onFailure(delivery: Delivery, error: unknown): Promise<void> | void {
-    const { message } = delivery;
+    const { message, context } = delivery;
     const defaults = this.#host.options.current.subscribe;
     const { maxDeliver = defaults.maxDeliver, backoffMs = defaults.backoffMs } = this.#own;
     this.#metrics.failed.inc();
     const last = message.attempt >= maxDeliver || isPermanent(error) || !this.#hasLater(delivery);
     const retryInMs = last ? undefined : redeliveryDelayMs(backoffMs, message.attempt, this.#host.ids.random());
-    this.#host.events.emit('broker.handler-failed', {
+    const failure = {
       topic: this.topic,
       handler: this.name,
       error,
       messageId: message.id,
       attempt: message.attempt,
       ...(retryInMs !== undefined && { retryInMs }),
-    });
+    };
+    // In the message's context, whose ids lead from the log line to the request behind it.
+    this.#host.contexts.run(context, () => this.#host.events.emit('broker.handler-failed', failure));
     if (retryInMs === undefined) return this.#deadLetter(delivery, message.attempt, error);
     return this.#again(delivery, message.attempt + 1, retryInMs);
   }
@@ -283,10 +285,10 @@ export class EventSubscription implements Subscription {
     this.#waiting.set(again, timer);
   }
 
-  #deadLetter({ message, settlement }: Delivery, attempts: number, error: unknown): Promise<void> | void {
+  #deadLetter({ message, context, settlement }: Delivery, attempts: number, error: unknown): Promise<void> | void {
     this.#metrics.deadLettered.inc();
     const letter = { message, handler: this.name, attempts, error, failedAt: this.#host.clock.now() };
-    return this.#host.onDeadLetter(letter, settlement);
+    return this.#host.contexts.run(context, () => this.#host.onDeadLetter(letter, settlement));
   }
 
   #checkIdle(): void {

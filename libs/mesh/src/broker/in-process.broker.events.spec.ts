@@ -43,6 +43,19 @@ describe('publish', () => {
     expect(failures).toMatchObject([{ topic: 'placed', handler: 'onPlaced', messageId: 'id-2', attempt: 1 }]);
   });
 
+  it('tells of failures and of the dead letter in the context of the message', async () => {
+    const { broker, events, clock, contexts } = brokerFixture({ subscribe: { maxDeliver: 1 } });
+    const told: unknown[] = [];
+    events.onAny((name) => told.push([name, contexts.current()?.correlationId]));
+    await broker.subscribe('placed', () => Promise.reject(new Error('no')));
+    await contexts.run({ correlationId: 'c0ffee' }, () => broker.publish('placed'));
+    await clock.advance(0);
+    expect(told).toEqual([
+      ['broker.handler-failed', 'c0ffee'],
+      ['broker.dead-lettered', 'c0ffee'],
+    ]);
+  });
+
   it('is refused for all when one subscriber has no room', async () => {
     const { broker, clock } = brokerFixture({ subscribe: { maxQueued: 2 } });
     const fast: unknown[] = [];

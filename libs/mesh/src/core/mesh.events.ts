@@ -160,6 +160,8 @@ export interface MeshEventMap {
     readonly from: HealthStatus;
     readonly to: HealthStatus;
     readonly reason?: string;
+    /** The shutdown has begun: the readiness goes down on purpose. */
+    readonly draining?: true;
   };
   /** A metric reached its limit of label sets; further ones are counted in its `__other__` series. Once a metric. */
   'metrics.overflow': { readonly metric: string; readonly limit: number };

@@ -11,6 +11,7 @@ export interface GroupChange {
   readonly from: HealthSnapshot['status'];
   readonly to: HealthSnapshot['status'];
   readonly reason?: string;
+  readonly draining?: true;
 }
 
 export interface HealthSnapshotsDeps {
@@ -49,11 +50,11 @@ export class HealthSnapshots {
   /** The built-in groups that answer something else than the last time that this was asked, and who made them so. */
   changes(): readonly GroupChange[] {
     return BUILT_IN_GROUPS.flatMap((group) => {
-      const { status, entries } = this.of(group);
+      const { status, entries, draining } = this.of(group);
       const before = this.#statuses.get(group);
       this.#statuses.set(group, status);
       if (before === undefined || before === status) return [];
-      return { group, from: before, to: status, ...causeOf(entries, status) };
+      return { group, from: before, to: status, ...causeOf(entries, status), ...(draining && { draining: true }) };
     });
   }
 

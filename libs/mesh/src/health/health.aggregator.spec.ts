@@ -184,6 +184,22 @@ describe('HealthAggregator', () => {
         { group: 'ready', from: 'up', to: 'down', reason: 'db: gone' },
       ]);
     });
+
+    it('tells a readiness that ends with the application from one that a part took down', async () => {
+      const told: unknown[] = [];
+      await fixture.run();
+      fixture.events.on('health.group', (event) => told.push(event));
+      health.setPhase('draining');
+      expect(told).toEqual([
+        {
+          group: 'ready',
+          from: 'up',
+          to: 'down',
+          reason: 'application: The application is shutting down.',
+          draining: true,
+        },
+      ]);
+    });
   });
 
   describe('for people', () => {

@@ -12,7 +12,7 @@ export class ComponentStartError extends MeshError {
   constructor(component: string, elapsedMs: number, cause: unknown) {
     super(
       `Component "${component}" failed in phase "start" after ${Math.round(elapsedMs)} ms: ${messageOf(cause)} ` +
-        "What had started was stopped again. Fix the cause, or declare the component `criticality: 'optional'`.",
+        "What had started was stopped again. Fix the cause; a component of your own can also be declared `criticality: 'optional'`.",
       { code: 'MESH_COMPONENT_START', cause, details: { component, phase: 'start', elapsedMs } },
     );
   }

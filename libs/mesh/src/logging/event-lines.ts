@@ -30,7 +30,7 @@ const LINES: LineMakers = {
   // What calls meet comes at the rate of the calls: one line a window each, with the number of the others.
   'call.rejected': ({ policy, outcome, count }) => ({
     level: 'warn',
-    message: `Policy "${policy}" refused ${count} calls: ${outcome}`,
+    message: `Policy "${policy}" refused ${count === 1 ? 'a call' : `${count} calls`}: ${outcome}`,
     key: `${policy} ${outcome}`,
   }),
   'call.retry': ({ policy, attempt, delayMs, error }) => ({
@@ -135,7 +135,7 @@ const LINES: LineMakers = {
   }),
   'lifecycle.phase': ({ phase, durationMs, reason }) => ({
     level: phase === 'failed' ? 'error' : 'info',
-    message: `Mesh is ${phase}${reason ? ` (${reason})` : ''}; the phase before took ${ms(durationMs)}`,
+    message: `Mesh ${phase === 'failed' ? 'failed to start' : `is ${phase}`}${reason ? ` (${reason})` : ''}; the phase before took ${ms(durationMs)}`,
   }),
   'lifecycle.shutdown-phase': ({ phase, durationMs, inFlightBefore, inFlightAfter, unfinished }) => ({
     level: unfinished.length > 0 ? 'warn' : 'info',
@@ -191,8 +191,9 @@ const LINES: LineMakers = {
     message: `Health of "${contributor}" went from ${from} to ${to}${reason ? `: ${reason}` : ''}`,
     key: `${contributor} ${from} ${to}`,
   }),
-  'health.group': ({ group, from, to, reason }) => ({
-    level: levelOf(to),
+  'health.group': ({ group, from, to, reason, draining }) => ({
+    // A shutdown takes the instance out of traffic on purpose: each rollout would write an error.
+    level: draining ? 'info' : levelOf(to),
     message: `Health group "${group}" went from ${from} to ${to}${reason ? `: ${reason}` : ''}`,
     key: `${group} ${from} ${to}`,
   }),
@@ -210,7 +211,17 @@ export function eventLine<N extends MeshEventName>(name: N, event: MeshEventMap[
   const { error, ...rest } = event as { readonly error?: unknown };
   const make = LINES[name] as ((event: MeshEventMap[N]) => Omit<EventLine, 'fields'>) | undefined;
   const line = make?.(event) ?? { level: error === undefined ? 'info' : 'error', message: name, key: '' };
-  return { ...line, fields: { event: name, ...rest, ...(error !== undefined && { err: error }) } };
+  return { ...line, fields: { event: name, ...rounded(rest), ...(error !== undefined && { err: error }) } };
+}
+
+/** Durations are told to a tenth of a millisecond, as in the access log. */
+function rounded(fields: Readonly<Record<string, unknown>>): LogFields {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      typeof value === 'number' && name.endsWith('Ms') ? Math.round(value * 10) / 10 : value,
+    ]),
+  );
 }
 
 function levelOf(status: string): LogLevel {

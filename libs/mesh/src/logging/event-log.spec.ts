@@ -58,6 +58,20 @@ describe('EventLog', () => {
     expect(lines[2]?.message).toBe('Component "cache" failed to start after 12 ms: refused');
   });
 
+  it('tells durations to a tenth of a millisecond', () => {
+    const { events, lines } = setup();
+    events.emit('breaker.transition', { ...opened, openMs: 2_175.961859860665 });
+    expect(lines[0]?.fields['openMs']).toBe(2_176);
+  });
+
+  it('writes no error for the readiness that goes down because the application shuts down', () => {
+    const { events, lines } = setup();
+    const down = { group: 'ready', from: 'up', to: 'down' } as const;
+    events.emit('health.group', { ...down, reason: 'db: gone' });
+    events.emit('health.group', { ...down, from: 'degraded', draining: true });
+    expect(lines.map(({ level }) => level)).toEqual(['error', 'info']);
+  });
+
   it('hands an error over as err, so that its stack is written', () => {
     const { fail, lines } = setup();
     fail();
@@ -82,8 +96,9 @@ describe('EventLog', () => {
     await clock.advance(10_000);
     expect(lines.slice(2)).toMatchObject([
       {
-        message: 'Handler Receipts.on failed on "orders": no 4 (4 more since the last line)',
-        fields: { suppressed: 4 },
+        message:
+          'Handler Receipts.on failed on "orders": no 4 (4 more since the last line, the last of them 10000 ms ago)',
+        fields: { suppressed: 4, agoMs: 10_000 },
       },
     ]);
   });

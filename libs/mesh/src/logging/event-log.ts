@@ -20,6 +20,8 @@ interface Watched {
   /** Of what met the latest: the line is its, whoever's window ends. */
   context: CallContext | undefined;
   suppressed: number;
+  /** On the monotonic clock: when the latest came. */
+  latestAt: number;
   timer: Timer;
 }
 
@@ -65,6 +67,7 @@ export class EventLog {
       watched.latest = line;
       watched.context = this.#contexts.current();
       watched.suppressed++;
+      watched.latestAt = this.#clock.monotonic();
       return;
     }
     this.#write(line);
@@ -77,21 +80,25 @@ export class EventLog {
       // While it goes on repeating it stays watched: one line a window, however often it happens.
       if (suppressed > 0) this.#watch(key, watched.latest, windowMs);
     }, windowMs);
-    const watched: Watched = { latest, context: undefined, suppressed: 0, timer };
+    const latestAt = this.#clock.monotonic();
+    const watched: Watched = { latest, context: undefined, suppressed: 0, latestAt, timer };
     this.#watched.set(key, watched);
   }
 
-  #close(key: string, { latest, context, suppressed }: Watched): number {
+  #close(key: string, { latest, context, suppressed, latestAt }: Watched): number {
     this.#watched.delete(key);
     if (suppressed === 0) return 0;
-    const write = (): void => this.#write(latest, suppressed);
+    // What it tells may be over by now, with a line of its own before this one.
+    const agoMs = Math.round(this.#clock.monotonic() - latestAt);
+    const message = `${latest.message} (${suppressed} more since the last line, the last of them ${agoMs} ms ago)`;
+    const line = { ...latest, message, fields: { ...latest.fields, suppressed, agoMs } };
+    const write = (): void => this.#write(line);
     if (context) this.#contexts.run(context, write);
     else write();
     return suppressed;
   }
 
-  #write({ level, fields, message }: EventLine, suppressed = 0): void {
-    if (suppressed === 0) this.#sink.write(level, fields, message);
-    else this.#sink.write(level, { ...fields, suppressed }, `${message} (${suppressed} more since the last line)`);
+  #write({ level, fields, message }: EventLine): void {
+    this.#sink.write(level, fields, message);
   }
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { MeshEvents } from '../core/mesh.events.js';
 import { fixedOptions } from '../core/live-options.js';
 import type { RawRequest } from '../core/raw-route.js';
+import { maskText } from '../core/secrets.js';
 import { VirtualClock } from '../testing/virtual-clock.js';
 import { OpsAccess, type OpsGuard } from './ops.access.js';
 import { LOCK_OUT_MS, MAX_WRONG_TOKENS } from './ops.constants.js';
@@ -58,6 +59,16 @@ describe('OpsAccess', () => {
     it('lets nobody change anything', async () => {
       await expect(access().admit(request(), 'write')).rejects.toThrow('ops.tokens.write');
     });
+
+    it.each(['read', 'write'] as const)(
+      'says what to set to %s, in words that no masking takes for a secret',
+      async (scope) => {
+        const error = await access()
+          .admit(request({ remoteAddress: '10.0.0.1' }), scope)
+          .catch((refused: Error) => refused);
+        expect(maskText((error as Error).message)).toContain(`set ops.tokens.${scope}`);
+      },
+    );
   });
 
   describe('with tokens', () => {

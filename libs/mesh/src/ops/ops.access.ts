@@ -83,9 +83,9 @@ export class OpsAccess {
 
   #loopback(request: RawRequest, scope: OpsScope): string {
     if (scope === 'write')
-      throw new OpsForbiddenError('A change needs a token: set ops.tokens.write, or give a guard.');
+      throw new OpsForbiddenError('Nobody may change anything without a token; set ops.tokens.write, or give a guard.');
     if (!isLoopback(request))
-      throw new OpsForbiddenError('Only this machine may read without a token: set ops.tokens.read, or give a guard.');
+      throw new OpsForbiddenError('Only this machine may read without a token; set ops.tokens.read, or give a guard.');
     return 'loopback';
   }
 

@@ -224,11 +224,14 @@ export class NatsDriver implements TransportDriver {
 
   async #watch(connection: NatsConnection, streams: JetStream, host: DriverHost): Promise<void> {
     this.#awaySince = undefined;
+    let isSilent = false;
     for await (const status of connection.status()) {
-      if (status.type === 'disconnect') {
+      if (status.type === 'staleConnection') isSilent = true;
+      else if (status.type === 'disconnect') {
         this.#awaySince = this.#parts.clock.monotonic();
         streams.onDisconnected();
-        host.onDisconnected(`${status.server} closed it`);
+        host.onDisconnected(`${status.server} ${isSilent ? 'answers no ping' : 'closed it'}`);
+        isSilent = false;
       } else if (status.type === 'reconnect') {
         this.#awaySince = undefined;
         streams.onReconnected();

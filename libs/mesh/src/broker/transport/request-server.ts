@@ -178,7 +178,7 @@ export class RequestServer {
     const fail = (error: unknown): void => {
       route.failed.inc();
       this.#end(served, route);
-      this.#reply(route, request, this.#failure(route, error));
+      this.#reply(route, request, this.#failure(route, request, error));
     };
     try {
       const context = { ...contextOf(headers, id), deadlineAt };
@@ -220,12 +220,14 @@ export class RequestServer {
     }
   }
 
-  #failure({ pattern, name }: Route, error: unknown): WireReply {
-    const { service, ids, events } = this.#parts;
+  #failure({ pattern, name }: Route, { headers, id = pattern }: IncomingRequest, error: unknown): WireReply {
+    const { service, ids, events, contexts } = this.#parts;
     const reference = ids.next();
     // Its caller learns a reference instead of the message, which must lead somewhere. A 4xx is told as it is.
     if (!isMeshError(error) && !(error instanceof HttpException && error.getStatus() < 500))
-      events.emit('broker.handler-failed', { topic: pattern, handler: name, error, messageId: reference });
+      contexts.run(contextOf(headers, id), () =>
+        events.emit('broker.handler-failed', { topic: pattern, handler: name, error, messageId: reference }),
+      );
     return errorReply(wireOf(error, { service, reference, exposeErrors: this.#options.current.exposeErrors }));
   }
 

@@ -2,6 +2,7 @@ import { BadRequestException } from '@nestjs/common';
 import { of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { watch } from '../../../../../test/broker/broker.fixture.js';
+import { HEADER } from './message-headers.js';
 import { transportFixture } from '../../../../../test/broker/scripted-driver.fixture.js';
 import type { RequestMessage } from '../../core/broker.port.js';
 import { MeshError } from '../../core/mesh.error.js';
@@ -200,6 +201,15 @@ describe('answering over a transport', () => {
     const { event } = told.find(({ name }) => name === 'broker.handler-failed')!;
     expect(event).toMatchObject({ topic: 'sum', error: { message: 'inner' } });
     expect((value as { message: string }).message).toContain((event as { messageId: string }).messageId);
+  });
+
+  it('tells the log of it in the context of the request', async () => {
+    const { broker, driver, events, contexts } = await transportFixture();
+    const told: unknown[] = [];
+    events.on('broker.handler-failed', () => told.push(contexts.current()?.correlationId));
+    broker.serve('sum', () => Promise.reject(new Error('inner')));
+    await driver.ask('sum', 1, { [HEADER.correlationId]: 'c0ffee' });
+    expect(told).toEqual(['c0ffee']);
   });
 
   it('answers with the last value of an Observable, and an answer that is no JSON with an error', async () => {
