@@ -20,6 +20,9 @@ class Gate {
   }
 }
 
+/** More than the buffers of a socket hold. */
+const LARGE = 30_000_000;
+
 function application(gate: Gate, lifecycle: object = {}): Type {
   @Controller()
   class Work {
@@ -29,6 +32,11 @@ function application(gate: Gate, lifecycle: object = {}): Type {
     async slow(): Promise<object> {
       await gate.pass();
       return { done: true };
+    }
+
+    @Get('large')
+    large(): string {
+      return 'x'.repeat(LARGE);
     }
 
     @Sse('ticks')
@@ -121,6 +129,21 @@ describe.each(['express', 'fastify'] as const)('app.close() on %s, without enabl
     await closing;
     // Nest alone waits for the keep-alive timeout, 5 s on Express and 72 s on Fastify, and for ever for the stream.
     expect(performance.now() - closedAt).toBeLessThan(2_000);
+  });
+
+  it('lets a client that reads slowly have all of its response', async () => {
+    const app = await http(application(new Gate()), platform);
+    await app.listen(0, '127.0.0.1');
+    const agent = new Agent({ keepAlive: true });
+    cleanup.push(() => agent.destroy());
+    const response = await open(portOf(app.getHttpServer() as Server), '/large', agent);
+    const intakeOver = new Promise<void>((resolve) => {
+      app.get(ServiceMesh).events.on('lifecycle.shutdown-phase', ({ phase }) => void (phase === 'intake' && resolve()));
+    });
+    const closing = app.close();
+    await intakeOver;
+    expect((await text(response)).length).toBe(LARGE);
+    await closing;
   });
 
   it('closes the connection of a request that does not finish in time', async () => {

@@ -105,13 +105,14 @@ export class HttpIntake implements Drainable {
     this.beginDrain();
     const server = this.#server;
     // Nest closes the server again later, which Node allows; its callback then gets an error that Nest ignores.
-    if (server?.listening) server.close?.();
+    // Closes idle connections as well.
+    if (server?.listening) this.#sparingUnread(() => server.close?.());
     this.#keepSweeping();
   }
 
   async drained(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.#open.size === 0) return this.#server?.closeIdleConnections?.();
+    if (this.#open.size === 0) return this.#closeIdle();
     await new Promise<void>((resolve, reject) => {
       const onAbort = (): void => reject(signal.reason);
       signal.addEventListener('abort', onAbort, { once: true });
@@ -120,7 +121,7 @@ export class HttpIntake implements Drainable {
         resolve();
       };
     });
-    this.#server?.closeIdleConnections?.();
+    this.#closeIdle();
   }
 
   /** Closes every connection, whatever runs on it. */
@@ -174,13 +175,40 @@ export class HttpIntake implements Drainable {
   /** Connections fall idle and streams open at any time during the drain, and nothing announces either. */
   #keepSweeping(): void {
     for (const { response } of this.#open) if (isOpenEventStream(response)) endEventStream(response);
-    this.#server?.closeIdleConnections?.();
+    this.#closeIdle();
     if (this.#open.size > 0) this.#sweep = this.#deps.clock.setTimer(() => this.#keepSweeping(), SWEEP_MS);
+  }
+
+  #closeIdle(): void {
+    this.#sparingUnread(() => this.#server?.closeIdleConnections?.());
+  }
+
+  /**
+   * Node takes a connection for idle once its response was ended, even when a slow client has most of it still to come;
+   * it looks at `finished`, which is no more than "ended".
+   */
+  #sparingUnread(close: () => void): void {
+    const unread = [...this.#open].map(({ response }) => response).filter(isUnread);
+    for (const response of unread) setFinished(response, false);
+    try {
+      close();
+    } finally {
+      for (const response of unread) setFinished(response, true);
+    }
   }
 
   get #server(): Partial<Server> | undefined {
     return this.#adapter?.getHttpServer();
   }
+}
+
+/** Its handler has ended it, and the client has not got all of it. HTTP/2 streams close by themselves. */
+function isUnread(response: ServerResponse): boolean {
+  return response.req.httpVersionMajor < 2 && response.writableEnded && !response.writableFinished;
+}
+
+function setFinished(response: ServerResponse, finished: boolean): void {
+  Object.assign(response, { finished });
 }
 
 /** The client opens a new connection for its next request, which the load balancer sends elsewhere. HTTP/2 has no such header. */
