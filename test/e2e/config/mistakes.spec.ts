@@ -67,7 +67,7 @@ describe('what people get to read who', () => {
   it('plan a shutdown whose phases do not fit into it', async () => {
     expect(await messageOf({ lifecycle: { shutdown: { totalMs: 10_000 } } })).toMatchInlineSnapshot(`
       "The configuration is invalid (1 problem):
-        lifecycle.shutdown.totalMs: the phases take up to 23600 ms together (pre-stop, intake, drain, abort, component, flush), more than the total of 10000 ms, received 10000 (from module options)"
+        lifecycle.shutdown.totalMs: the phases take up to 23600 ms together (pre-stop, intake, drain and two hurried ones, abort, component, flush), more than the total of 10000 ms; raise it with terminationGracePeriodSeconds, or lower them, received 10000 (from module options)"
     `);
   });
 

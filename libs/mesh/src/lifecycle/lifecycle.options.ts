@@ -50,7 +50,9 @@ const shutdownSchema = z
     context.addIssue({
       code: 'custom',
       path: ['totalMs'],
-      message: `the phases take up to ${phases} ms together (pre-stop, intake, drain, abort, component, flush), more than the total of ${totalMs} ms`,
+      message:
+        `the phases take up to ${phases} ms together (pre-stop, intake, drain and two hurried ones, abort, component, ` +
+        `flush), more than the total of ${totalMs} ms; raise it with terminationGracePeriodSeconds, or lower them`,
     });
   });
 
