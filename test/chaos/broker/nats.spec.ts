@@ -13,9 +13,18 @@ let server: NatsServer;
 let cases = 0;
 const brokers: RemoteBroker[] = [];
 
-async function instance(jetstream: { readonly maxBytes?: number } = {}): Promise<RemoteBroker['broker']> {
+async function instance(
+  jetstream: { readonly maxBytes?: number } = {},
+  pingIntervalMs = 5_000,
+): Promise<RemoteBroker['broker']> {
   const subjectPrefix = `own-${cases}`;
-  const remote = await remoteBroker({ transport: 'nats', servers: server.url, subjectPrefix, jetstream });
+  const remote = await remoteBroker({
+    transport: 'nats',
+    servers: server.url,
+    subjectPrefix,
+    jetstream,
+    pingIntervalMs,
+  });
   brokers.push(remote);
   return remote.broker;
 }
@@ -40,6 +49,17 @@ describe.skipIf(!natsIsHere)(
       await Promise.all(brokers.splice(0).map(({ broker }) => broker.stop()));
     });
     afterAll(() => server?.stop());
+
+    it('says of a silent server that it answers no ping, not that it closed the connection', async () => {
+      const broker = await instance({}, 100);
+      server.hang();
+      try {
+        const reason = (): string | undefined => broker.readHealth()[0]?.reason;
+        await expect.poll(reason, { timeout: 5_000 }).toMatch(/answers no ping/);
+      } finally {
+        server.resume();
+      }
+    });
 
     it('tells at once that a full stream did not take a message', async () => {
       const broker = await instance({ maxBytes: 2_000 });
