@@ -173,8 +173,9 @@ function stopListening(server: RpcServer): void {
 /** Resolves when what it has begun is done, and the group knows. */
 async function leaveGroup(server: RpcServer): Promise<void> {
   try {
-    const [, consumer] = server.unwrap?.() as readonly [unknown, { stop(): Promise<void> } | null];
-    await consumer?.stop();
+    const parts = server.unwrap?.() as
+      readonly [client: unknown, consumer: { stop(): Promise<void> } | null] | undefined;
+    await parts?.[1]?.stop();
   } catch {
     // It never listened, or its group is out of reach and will notice by itself.
   }
