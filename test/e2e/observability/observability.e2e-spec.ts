@@ -27,6 +27,11 @@ class Orders {
     this.log.info({ headers: { authorization: 'planted' } }, 'in the controller');
     return this.broker.request('stock.of', { id });
   }
+
+  @Get(':id/price')
+  price(@Param('id') id: string): Promise<unknown> {
+    return this.broker.request('prices.of', { id });
+  }
 }
 
 @Controller()
@@ -88,6 +93,18 @@ describe.each(['Express', 'Fastify'] as const)('what an application tells about 
         traceId: '0af7651916cd43dd8448eb211c80319c',
       });
     expect(lines.join('')).not.toContain('planted');
+  });
+
+  it('says why a request was answered with an error of the mesh', async () => {
+    const { url, json } = await start(platform);
+    const { status } = await fetch(`${url}/api/orders/42/price`);
+    await expect.poll(() => json().filter(({ event }) => event === 'http.request').length).toBe(1);
+    expect(json().find(({ event }) => event === 'http.request')).toMatchObject({
+      status,
+      code: 'MESH_NO_RESPONDER',
+      reason: expect.stringContaining('"prices.of"'),
+      msg: expect.stringMatching(/^GET \/api\/orders\/:id\/price \d+ in [\d.]+ ms: MESH_NO_RESPONDER$/),
+    });
   });
 
   it('keeps the lines of concurrent requests apart', async () => {

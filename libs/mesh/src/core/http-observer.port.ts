@@ -1,4 +1,7 @@
 import type { CallContext } from './call-context.js';
+import type { MeshError } from './mesh.error.js';
+
+const failures = new WeakMap<object, MeshError>();
 
 /** An HTTP request whose response is over. */
 export interface FinishedRequest {
@@ -8,6 +11,8 @@ export interface FinishedRequest {
   /** The status that was sent; 499 when the client left before there was one. */
   readonly status: number;
   readonly durationMs: number;
+  /** What the mesh answered instead of the handler, where it was an error of its own. */
+  readonly failure?: MeshError | undefined;
 }
 
 /**
@@ -30,4 +35,15 @@ export function routeTemplate(request: object): string | undefined {
   const template = routeOptions?.url ?? route?.path;
   // Nest's own not-found handler is a route without a slash on Express ("*path"): no route of the application matched.
   return typeof template === 'string' && template.startsWith('/') ? template : undefined;
+}
+
+/** Keeps, for the observers, which error a response answers with; the response is the adapter's own object or Node's. */
+export function noteFailure(response: object, error: MeshError): void {
+  const { raw = response } = response as { readonly raw?: object };
+  failures.set(raw, error);
+}
+
+/** The error that was noted for Node's response. */
+export function failureOf(response: object): MeshError | undefined {
+  return failures.get(response);
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { HttpAdapterHost } from '@nestjs/core';
 import type { CallContexts } from '../core/call-context.js';
 import type { Clock, Timer } from '../core/clock.js';
-import { routeTemplate, type HttpObserver } from '../core/http-observer.port.js';
+import { failureOf, routeTemplate, type HttpObserver } from '../core/http-observer.port.js';
 import type { Ids } from '../core/ids.js';
 import type { MeshEvents } from '../core/mesh.events.js';
 import type { RawRoute } from '../core/raw-route.js';
@@ -160,10 +160,12 @@ export class HttpIntake implements Drainable {
   }
 
   #finished({ request, response, context, startedAt }: OpenRequest): void {
+    const status = response.headersSent ? response.statusCode : CLIENT_LEFT;
     const finished = {
       method: response.req.method ?? 'GET',
       route: routeTemplate(request),
-      status: response.headersSent ? response.statusCode : CLIENT_LEFT,
+      status,
+      failure: status >= 400 ? failureOf(response) : undefined,
       durationMs: this.#deps.clock.monotonic() - startedAt,
     };
     for (const observer of this.#observers) observer.requestFinished(finished, context);

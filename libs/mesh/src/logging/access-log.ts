@@ -15,13 +15,25 @@ export class AccessLog implements HttpObserver {
     this.#options = options;
   }
 
-  requestFinished({ method, route = 'unmatched', status, durationMs }: FinishedRequest, context: CallContext): void {
+  requestFinished(
+    { method, route = 'unmatched', status, durationMs, failure }: FinishedRequest,
+    context: CallContext,
+  ): void {
     if (!this.#options.current.accessLog) return;
     const rounded = Math.round(durationMs * 10) / 10;
+    const said = `${method} ${route} ${status} in ${rounded} ms`;
     this.#sink.write(
       status >= 500 ? 'error' : 'info',
-      { ...logFieldsOf(context), event: 'http.request', method, route, status, durationMs: rounded },
-      `${method} ${route} ${status} in ${rounded} ms`,
+      {
+        ...logFieldsOf(context),
+        event: 'http.request',
+        method,
+        route,
+        status,
+        durationMs: rounded,
+        ...(failure && { code: failure.code, reason: failure.message }),
+      },
+      failure ? `${said}: ${failure.code}` : said,
     );
   }
 }

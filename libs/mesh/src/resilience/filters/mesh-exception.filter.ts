@@ -1,6 +1,7 @@
 import { type ArgumentsHost, Catch, HttpException, Injectable, Optional } from '@nestjs/common';
 import { BaseExceptionFilter, HttpAdapterHost } from '@nestjs/core';
 import { type Observable, throwError } from 'rxjs';
+import { noteFailure } from '../../core/http-observer.port.js';
 import { isInProcess } from '../../core/in-process.js';
 import { isMeshError, type MeshError } from '../../core/mesh.error.js';
 import { ServiceInfo } from '../../core/service-info.js';
@@ -47,6 +48,7 @@ export class MeshExceptionFilter extends BaseExceptionFilter {
       if (isMeshError(exception, 'MESH_DRAINING')) header('Connection', 'close');
       if (!isRetryableAbove(exception)) header(NO_RETRY_HEADER, 'false');
     }
+    if (known && typeof response === 'object' && response !== null) noteFailure(response, exception);
     super.catch(known ? asHttpException(exception) : exception, host);
   }
 
