@@ -50,12 +50,14 @@ describe.each(hosts)('the package in a fresh $format application on $platform', 
     if (running?.child.exitCode === null) await running.stop();
   });
 
-  it('answers with the fallback, says that it is degraded and counts its calls', async () => {
+  it('answers with the fallback, stays ready, shows the open circuit and counts its calls', async () => {
     for (let call = 0; call < 25; call++)
       expect(await (await fetch(`${running!.url}/rates`)).json()).toEqual({ USD: 1.08 });
 
     const ready = await fetch(`${running!.url}/health/ready`);
-    expect([ready.status, ((await ready.json()) as { status: string }).status]).toEqual([200, 'degraded']);
+    expect([ready.status, ((await ready.json()) as { status: string }).status]).toEqual([200, 'ok']);
+    const breakers = await fetch(`${running!.url}/mesh/breakers`);
+    expect(await breakers.json()).toMatchObject({ breakers: [{ policy: 'rates', state: 'open' }] });
     expect(await (await fetch(`${running!.url}/metrics`)).text()).toContain('mesh_calls_total{policy="rates"');
   });
 

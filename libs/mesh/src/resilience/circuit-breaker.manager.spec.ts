@@ -422,7 +422,7 @@ describe('CircuitBreakerManager', () => {
       expect(healthOf()).toEqual([]);
     });
 
-    it('is degraded by what refuses calls, and down for who cannot do without', async () => {
+    it('is degraded, in no group of its own, by what refuses calls, and down for who cannot do without', async () => {
       fixture = new ResilienceFixture({ policies: { p: { retry: false, circuitBreaker: few } } });
       await failTwice('p', 'eu');
       fixture.manager.breaker('p').isolate({ reason: 'maintenance' });
@@ -430,10 +430,17 @@ describe('CircuitBreakerManager', () => {
         {
           name: 'p',
           status: 'degraded',
+          groups: {},
           statusWhenRequired: 'down',
           reason: 'circuit breaker is isolated: maintenance (operator)',
         },
-        { name: 'p[eu]', status: 'degraded', statusWhenRequired: 'down', reason: 'circuit breaker is open' },
+        {
+          name: 'p[eu]',
+          status: 'degraded',
+          groups: {},
+          statusWhenRequired: 'down',
+          reason: 'circuit breaker is open',
+        },
       ]);
     });
 
@@ -443,8 +450,8 @@ describe('CircuitBreakerManager', () => {
       fixture.manager.breaker('p').disable({ reason: 'test' });
       await fixture.clock.advance(60_000);
       expect(healthOf()).toEqual([
-        { name: 'p', status: 'degraded', reason: 'circuit breaker is disabled: test (operator)' },
-        { name: 'p[eu]', status: 'degraded', reason: 'circuit breaker is half-open' },
+        { name: 'p', status: 'degraded', groups: {}, reason: 'circuit breaker is disabled: test (operator)' },
+        { name: 'p[eu]', status: 'degraded', groups: {}, reason: 'circuit breaker is half-open' },
       ]);
     });
 
