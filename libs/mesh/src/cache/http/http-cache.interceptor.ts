@@ -73,7 +73,9 @@ export class HttpCacheInterceptor implements NestInterceptor {
     const exchange = new HttpExchange(http.getRequest(), http.getResponse());
     const { method = 'GET', headers } = exchange.request;
 
-    const directive = requestDirective(method, headers, options);
+    const { user } = exchange.request as { readonly user?: unknown };
+    const hasUser = user !== undefined && user !== null;
+    const directive = requestDirective(method, headers, { ...options, hasUser });
     const principal = options.principal?.(exchange.request);
     const key =
       directive.kind === 'bypass' || (options.scope === 'private' && principal === undefined)

@@ -5,7 +5,8 @@ export const HTTP_CACHE_OPTIONS = Symbol('nestjs-mesh.http-cache');
 export interface HttpCacheOptions<R = IncomingMessage> {
   /**
    * Whose answers these are. `public`: the same for everybody, even for requests with credentials. `private`: one for each
-   * `principal`. Left out: requests with `Authorization` or `Cookie` go past the cache.
+   * `principal`. Left out: requests with `Authorization`, `Cookie` or `X-Api-Key`, and those that a guard has given a
+   * `user`, go past the cache.
    */
   readonly scope?: 'public' | 'private';
   /** Who asks, of the platform's request; needed for `private`. `undefined` goes past the cache. */

@@ -23,14 +23,17 @@ const KEPT_HEADERS = [
   'link', 'location', 'vary',
 ]; // prettier-ignore
 
-/** What this request allows. @see RFC 9111, 3.5 and 5.2.1 */
+/** Headers by which a request says whose it is. */
+const CREDENTIALS = ['authorization', 'cookie', 'x-api-key'] as const;
+
+/** What this request allows; `hasUser` when a guard has found out whose it is. @see RFC 9111, 3.5 and 5.2.1 */
 export function requestDirective(
   method: string,
   headers: IncomingHttpHeaders,
-  { scope }: Pick<HttpCacheOptions<never>, 'scope'>,
+  { scope, hasUser }: Pick<HttpCacheOptions<never>, 'scope'> & { readonly hasUser: boolean },
 ): RequestDirective {
   if (method !== 'GET' && method !== 'HEAD') return { kind: 'bypass', reason: 'method' };
-  if ((headers.authorization !== undefined || headers.cookie !== undefined) && scope === undefined)
+  if (scope === undefined && (hasUser || CREDENTIALS.some((name) => headers[name] !== undefined)))
     return { kind: 'bypass', reason: 'credentials' };
   if (headers.range !== undefined) return { kind: 'bypass', reason: 'range' };
   const directives = parseDirectives(headers['cache-control']);

@@ -14,6 +14,7 @@ import {
   Req,
   ServiceUnavailableException,
   StreamableFile,
+  UseGuards,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -60,6 +61,19 @@ class Pages {
   @HttpCache()
   me(@Req() request: Caller) {
     return { me: request.headers['authorization'] ?? 'nobody', run: ++runs };
+  }
+
+  @Get('known')
+  @UseGuards({
+    canActivate: (context: ExecutionContext) => {
+      const request = context.switchToHttp().getRequest<Caller & { user?: unknown }>();
+      request.user = request.headers['x-tenant'];
+      return true;
+    },
+  })
+  @HttpCache()
+  known(@Req() request: Caller & { user?: unknown }) {
+    return { user: request.user, run: ++runs };
   }
 
   @Get('mine')
@@ -222,6 +236,15 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
     expect((await get('/me', { authorization: 'bob' })).text).toContain('bob');
     expect((await get('/me')).text).toContain('nobody');
     expect((await get('/me', { cookie: 'session=1' })).text).toContain('"run":4');
+    expect((await get('/me', { 'x-api-key': 'k' })).text).toContain('"run":5');
+  });
+
+  it('lets requests past whose user a guard has found out by other means', async () => {
+    const known = async (tenant: string) => JSON.parse((await get('/known', { 'x-tenant': tenant })).text);
+    expect([await known('ann'), await known('bob')]).toEqual([
+      { user: 'ann', run: 1 },
+      { user: 'bob', run: 2 },
+    ]);
   });
 
   it('keeps one answer a principal in the private scope, and none for nobody', async () => {
