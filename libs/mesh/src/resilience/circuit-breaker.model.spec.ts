@@ -48,8 +48,8 @@ class Reference {
     this.look(now);
     if (this.state === 'closed' || this.state === 'disabled') return true;
     if (this.state !== 'half-open') return false;
-    for (const [probe, leaseEnds] of this.#probes) if (leaseEnds <= now) this.#probes.delete(probe);
-    if (this.#probes.size + this.#successes >= this.settings.halfOpenCalls) return false;
+    const running = [...this.#probes.values()].filter((leaseEnds) => leaseEnds > now).length;
+    if (running + this.#successes >= this.settings.halfOpenCalls) return false;
     this.#probes.set(id, now + this.settings.leaseMs);
     return true;
   }
@@ -68,6 +68,11 @@ class Reference {
 
   forget({ id }: Permit): void {
     this.#probes.delete(id);
+  }
+
+  configure(changed: Partial<typeof SETTINGS>, now: number): void {
+    this.settings = { ...this.settings, ...changed };
+    if (this.state === 'half-open' && this.#successes >= this.settings.halfOpenCalls) this.#close(now);
   }
 
   hold(state: 'isolated' | 'disabled', until: number): void {
@@ -222,7 +227,7 @@ describe('CircuitBreaker, against a model', () => {
             model.trip(now);
           } else {
             const { do: _, ...changed } = action;
-            model.settings = { ...model.settings, ...changed };
+            model.configure(changed, now);
             breaker.configure(model.settings);
           }
 

@@ -20,7 +20,7 @@ export interface BreakerSettings {
   readonly halfOpenCalls: number;
   readonly slowCallMs: number | false;
   readonly slowCallRatio: number;
-  /** A probe that has not answered after so long gives its place back. */
+  /** A probe that has not answered after so long gives its place back; its answer still counts. */
   readonly leaseMs: number;
 }
 
@@ -84,12 +84,12 @@ export class CircuitBreaker implements BreakerControl {
     if (permit === this.#generation) {
       this.#window.add(now, failed, slow);
       if (failed || slow) this.#onBadCall(now);
-    } else if (this.#past?.probes?.delete(permit)) this.#onProbe(failed || slow, now);
+    } else if (this.#past?.endProbe(permit)) this.#onProbe(failed || slow, now);
   }
 
   /** Gives the permit back uncounted: the call was cancelled, or its error says nothing about the callee. */
   forget(permit: number): void {
-    this.#past?.probes?.delete(permit);
+    this.#past?.endProbe(permit);
   }
 
   /** Milliseconds until a refused call may try again; `undefined` when only an operator knows. */
@@ -194,9 +194,12 @@ export class CircuitBreaker implements BreakerControl {
   /** Takes new settings over. State, open-until, permits and the window's totals stay. */
   configure(settings: BreakerSettings): void {
     const old = this.#settings;
+    const now = this.host.clock.monotonic();
     this.#settings = settings;
     if (settings.windowMs !== old.windowMs || settings.windowCalls !== old.windowCalls)
-      this.#window = reseed(createWindow(settings), this.#window, this.host.clock.monotonic());
+      this.#window = reseed(createWindow(settings), this.#window, now);
+    // With fewer probes asked for there may be enough already; no further one would be let in to find out.
+    if (this.#state === 'half-open') this.#closeIfProven(now);
   }
 
   /** It takes part in nothing any more; outcomes of calls still running change nothing. */
@@ -211,12 +214,8 @@ export class CircuitBreaker implements BreakerControl {
     if (this.#state !== 'half-open') return REFUSED;
 
     const past = this.#past!;
-    const probes = (past.probes ??= new Map());
-    for (const [permit, leaseEnds] of probes) if (leaseEnds <= now) probes.delete(permit);
-    if (probes.size + past.probeSuccesses >= this.#settings.halfOpenCalls) return REFUSED;
-    const permit = ++past.lastTicket;
-    probes.set(permit, now + this.#settings.leaseMs);
-    return permit;
+    if (past.probesRunning(now) + past.probeSuccesses >= this.#settings.halfOpenCalls) return REFUSED;
+    return past.beginProbe(now + this.#settings.leaseMs);
   }
 
   #onBadCall(now: number): void {
@@ -232,9 +231,14 @@ export class CircuitBreaker implements BreakerControl {
 
   #onProbe(failed: boolean, now: number): void {
     const past = this.#past!;
-    if (failed) this.#open(now, 'a probe failed');
-    else if (++past.probeSuccesses >= this.#settings.halfOpenCalls)
-      this.#close(`${past.probeSuccesses} probes succeeded`, now);
+    if (failed) return this.#open(now, 'a probe failed');
+    past.probeSuccesses++;
+    this.#closeIfProven(now);
+  }
+
+  #closeIfProven(now: number): void {
+    const { probeSuccesses } = this.#past!;
+    if (probeSuccesses >= this.#settings.halfOpenCalls) this.#close(`${probeSuccesses} probes succeeded`, now);
   }
 
   /** Does what time alone has decided. */
@@ -301,8 +305,7 @@ export class CircuitBreaker implements BreakerControl {
     if (!past) this.#generation++;
     else {
       this.#generation = ++past.lastTicket;
-      past.probes = undefined;
-      past.probeSuccesses = 0;
+      past.forgetProbes();
     }
   }
 
