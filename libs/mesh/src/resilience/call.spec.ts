@@ -105,6 +105,11 @@ describe('a call through a policy', () => {
         await expect(policy.execute(async () => 1, { timeoutMs })).rejects.toThrow('must be above 0');
     });
 
+    it('refuses a deadline that is no instant, instead of having none', async () => {
+      const deadline = Date.parse('tomorrow');
+      await expect(policyWith().execute(never, { deadline })).rejects.toThrow('deadline of a call through policy "p"');
+    });
+
     it('keeps a deadline that lies further ahead than a timer reaches', async () => {
       const policy = policyWith({ timeoutMs: false, totalTimeoutMs: false, retry: false });
       const days = 30 * 86_400_000;
@@ -235,7 +240,16 @@ describe('a call through a policy', () => {
       await fixture.clock.advance(1);
       controller.abort();
       await rejected;
-      expect(fixture.manager.inFlight).toBe(0);
+      expect([fixture.manager.inFlight, outcomes('cancelled'), outcomes('failure')]).toEqual([0, 1, 0]);
+    });
+
+    it('goes on as it began when retries are switched off meanwhile', async () => {
+      const policy = policyWith();
+      const call = policy.execute(flaky(1), { idempotent: true });
+      fixture.reload({ policies: { p: { retry: false } } });
+      await fixture.clock.advance(200);
+      await expect(call).resolves.toBe(2);
+      await expect(policy.execute(flaky(1), { idempotent: true })).rejects.toThrow('flaky');
     });
 
     it('adds no more than a fifth and the floor to the load of a callee that is down', async () => {

@@ -8,6 +8,8 @@ import type { CircuitBreaker } from './circuit-breaker.js';
 import { markAttempts } from './error-classification.js';
 import { raceHedged } from './hedge.js';
 import { Pause } from './pause.js';
+import type { RetrySettings } from './policy-settings.js';
+import type { RetryBudget } from './retry-budget.js';
 import { cancelled } from './call-errors.js';
 
 /** One `execute`: its limits, which all attempts share, and the decisions between attempts. */
@@ -18,6 +20,9 @@ export class Call<T> implements AttemptScope<T> {
   readonly deadlineInherited: boolean;
   readonly signal: AbortSignal | undefined;
   readonly single: boolean;
+  // As they were when the call began, whatever is configured while it runs.
+  private readonly retry: RetrySettings | false;
+  private readonly budget: RetryBudget | undefined;
   readonly #startedAt: number;
 
   constructor(
@@ -30,7 +35,9 @@ export class Call<T> implements AttemptScope<T> {
     this.signal = options?.signal;
     this.timeoutMs = options?.timeoutMs ?? host.timeoutMs;
     this.breaker = host.breakerFor(options?.key, now);
-    this.single = host.retry === false && host.hedge === false;
+    this.retry = host.retry;
+    this.budget = host.budget;
+    this.single = this.retry === false && host.hedge === false;
 
     const ownAt = now + host.totalTimeoutMs;
     const inheritedAt = this.#inheritedAt(now);
@@ -40,7 +47,7 @@ export class Call<T> implements AttemptScope<T> {
 
   run(): Promise<T> {
     if (this.single) return new AttemptRun(this, 1, this.#startedAt).start();
-    this.host.budget?.countCall(this.#startedAt);
+    this.budget?.countCall(this.#startedAt);
     if (this.host.hedge === false) return this.#withRetry();
     const mayHedge = (): boolean => this.idempotent && this.options?.mayRepeat?.() !== false;
     return raceHedged(this, this.host, this.host.hedge, mayHedge);
@@ -54,20 +61,21 @@ export class Call<T> implements AttemptScope<T> {
     const { host } = this;
     for (let number = 1, now = this.#startedAt; ; number++, now = host.clock.monotonic()) {
       const attempt = new AttemptRun(this, number, now);
+      let value: T | undefined;
+      let error: unknown;
+      let threw = false;
       try {
-        const value = await attempt.start();
-        // A value that counts as failure is worth another attempt, and an answer when there is none.
-        if (attempt.outcome === 'success' || !(await this.#waitForRetry(number, undefined, false))) {
-          host.observer.count(attempt.outcome);
-          return value;
-        }
-      } catch (error) {
-        if (!(await this.#waitForRetry(number, error, true))) {
-          host.observer.count(attempt.outcome);
-          if (number > 1) markAttempts(error, number);
-          throw error;
-        }
+        value = await attempt.start();
+      } catch (thrown) {
+        error = thrown;
+        threw = true;
       }
+      // A value that counts as failure is worth another attempt, and an answer when there is none.
+      if (attempt.outcome !== 'success' && (await this.#waitForRetry(number, error, threw))) continue;
+      host.observer.count(attempt.outcome);
+      if (!threw) return value as T;
+      if (number > 1) markAttempts(error, number);
+      throw error;
     }
   }
 
@@ -85,14 +93,18 @@ export class Call<T> implements AttemptScope<T> {
     });
     if (delayMs > 0) {
       const onAbort = (): Error => cancelled(host.name, signal?.reason);
-      await new Pause(host.clock.monotonic() + delayMs, host.queue, signal, onAbort).over;
+      try {
+        await new Pause(host.clock.monotonic() + delayMs, host.queue, signal, onAbort).over;
+      } catch (given) {
+        host.observer.count(signal?.aborted ? 'cancelled' : 'draining');
+        throw given;
+      }
     }
     return true;
   }
 
   #retryDelayMs(number: number, error: unknown, threw: boolean): number | undefined {
-    const { host } = this;
-    const { retry } = host;
+    const { host, retry, budget } = this;
     if (retry === false || number > retry.maxRetries || !this.#mayRepeat(error, threw)) return undefined;
 
     const askedMs = threw ? host.retryAfterMs(error) : 0;
@@ -100,7 +112,7 @@ export class Call<T> implements AttemptScope<T> {
     const delayMs = Math.max(askedMs, backoffMs(retry, number, host.random()));
     const now = host.clock.monotonic();
     if (now + delayMs >= this.deadlineAt) return undefined;
-    if (host.budget && !host.budget.trySpend(now)) {
+    if (budget && !budget.trySpend(now)) {
       host.observer.emit('call.retry-budget-exhausted', { policy: host.name, attempt: number });
       return undefined;
     }

@@ -70,7 +70,7 @@ class Reference {
     this.#probes.delete(id);
   }
 
-  configure(changed: Partial<typeof SETTINGS>, now: number): void {
+  configure(changed: object, now: number): void {
     this.settings = { ...this.settings, ...changed };
     if (this.state === 'half-open' && this.#successes >= this.settings.halfOpenCalls) this.#close(now);
   }

@@ -26,7 +26,7 @@ export class DeadlineQueue {
   readonly #outside = AsyncLocalStorage.snapshot();
   #timer: Timer | undefined;
   #armedFor = Infinity;
-  #whenEmpty: (() => void) | undefined;
+  #emptied: PromiseWithResolvers<void> | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -51,15 +51,13 @@ export class DeadlineQueue {
       if (index > 0 && last.expiresAt < this.#heap[(index - 1) >> 1]!.expiresAt) this.#siftUp(last, index);
       else this.#siftDown(last, index);
     }
-    if (this.#heap.length === 0) this.#whenEmpty?.();
+    if (this.#heap.length === 0 && this.#emptied) this.#tellEmpty(this.#emptied);
   }
 
   /** Resolves once nothing is alive. */
   empty(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#heap.length === 0) resolve();
-      else this.#whenEmpty = resolve;
-    });
+    if (this.#heap.length === 0) return Promise.resolve();
+    return (this.#emptied ??= Promise.withResolvers<void>()).promise;
   }
 
   /** Ends what only waits. */
@@ -77,6 +75,11 @@ export class DeadlineQueue {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#armedFor = Infinity;
+  }
+
+  #tellEmpty({ resolve }: PromiseWithResolvers<void>): void {
+    this.#emptied = undefined;
+    resolve();
   }
 
   #arm(at: number): void {

@@ -45,9 +45,11 @@ export async function raceHedged<T>(
       hedging && launched <= settings.maxHedges
         ? new Pause(host.clock.monotonic() + delayMs, host.queue, undefined, () => cancelled(host.name, SUPERSEDED))
         : undefined;
-    const first = await Promise.race<Finish<T> | void>(pause ? [...running.values(), pause.over] : running.values());
+    // When the application goes down, what runs may still end; only nothing begins any more.
+    const over = pause?.over.catch(() => void (hedging = false));
+    const first = await Promise.race<Finish<T> | void>(over ? [...running.values(), over] : running.values());
     if (!first) {
-      hedging = mayHedge() && trySpend(host);
+      hedging &&= mayHedge() && trySpend(host);
       if (!hedging) continue;
       launched++;
       host.observer.countHedge();

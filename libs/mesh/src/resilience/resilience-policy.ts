@@ -53,10 +53,12 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost, FaultHos
    */
   execute<T>(work: (attempt: Attempt) => PromiseLike<T> | T, options?: CallOptions<T>): Promise<T> {
     if (options?.timeoutMs !== undefined && !(options.timeoutMs > 0))
-      return Promise.reject(
-        new MeshConfigError(
-          `timeoutMs of a call through policy "${this.name}" is ${options.timeoutMs}; it must be above 0.`,
-        ),
+      return this.#misused(
+        `timeoutMs of a call through policy "${this.name}" is ${options.timeoutMs}; it must be above 0.`,
+      );
+    if (options?.deadline !== undefined && Number.isNaN(options.deadline))
+      return this.#misused(
+        `deadline of a call through policy "${this.name}" is NaN; it must be an instant in epoch ms.`,
       );
     const result = new Call(this, work, options).run();
     return options?.fallback === undefined
@@ -241,6 +243,10 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost, FaultHos
     this.observer.count('fallback');
     this.observer.emit('call.fallback', { policy: this.name, error });
     return true;
+  }
+
+  #misused(message: string): Promise<never> {
+    return Promise.reject(new MeshConfigError(message));
   }
 
   #configureFaults(fault: FaultSettings | false): void {
