@@ -34,6 +34,15 @@ export class KafkaServer {
     throw new Error(`kcat ended: ${said}`);
   }
 
+  /** Its sockets stay open, and nothing answers any more. */
+  hang(): void {
+    this.#process.kill('SIGSTOP');
+  }
+
+  wake(): void {
+    this.#process.kill('SIGCONT');
+  }
+
   async stop(): Promise<void> {
     const gone = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');

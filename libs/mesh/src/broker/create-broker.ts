@@ -7,8 +7,10 @@ import { RedisDedupeStore } from './dedupe/redis-dedupe.adapter.js';
 import { InProcessBroker } from './in-process.broker.js';
 import { NatsDriver } from './nats/nats.adapter.js';
 import { GrpcDriver } from './nest-transport/grpc.adapter.js';
+import { KafkaDriver } from './nest-transport/kafka.adapter.js';
 import { NestDriver } from './nest-transport/nest.driver.js';
 import { RabbitMqDriver } from './rabbitmq/rabbitmq.adapter.js';
+import type { TransportDriver } from './transport/transport-driver.port.js';
 import { TransportBroker } from './transport/transport.broker.js';
 
 /** The broker that the configuration names. The client of a server is loaded when it starts, and only if it is named. */
@@ -32,17 +34,21 @@ export function createBroker(
     }
     case 'nest': {
       const nest = options as LiveOptions<NestBrokerOptions>;
-      const { via } = nest.current;
-      const driver =
-        via === 'grpc' ? new GrpcDriver(nest.current, parts) : new NestDriver({ ...nest.current, via }, parts);
-      return new TransportBroker(nest, driver, parts);
+      return new TransportBroker(nest, nestDriver(nest.current, parts), parts);
     }
   }
 }
 
+function nestDriver(options: NestBrokerOptions, parts: BrokerCollaborators): TransportDriver {
+  const { via } = options;
+  if (via === 'grpc') return new GrpcDriver(options, parts);
+  if (via === 'kafka') return new KafkaDriver(options, parts);
+  return new NestDriver({ ...options, via }, parts);
+}
+
 /** Whether a broker of these options can hand a message to every instance of a service. */
 export function reachesEveryInstance(options: BrokerOptions): boolean {
-  return options.transport !== 'nest' || !['tcp', 'rmq', 'grpc'].includes(options.via);
+  return options.transport !== 'nest' || !['tcp', 'rmq', 'grpc', 'kafka'].includes(options.via);
 }
 
 function dedupeStore(options: LiveOptions<BrokerOptions>, { clock, events }: BrokerCollaborators): DedupeStore {

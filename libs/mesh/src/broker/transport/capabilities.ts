@@ -11,8 +11,14 @@ export function assertInbound(
     throw new CapabilityMissingError(
       name,
       `bring in ${what}`,
-      capabilities.requestsOnly ?? 'name a place to listen at in broker.server',
+      capabilities.requestsOnly ?? capabilities.eventsOnly ?? 'name a place to listen at in broker.server',
     );
+}
+
+/** @throws {CapabilityMissingError} when no request goes out over the transport. */
+export function assertRequests({ name, capabilities }: TransportDriver, pattern: string): void {
+  if (capabilities.eventsOnly !== undefined)
+    throw new CapabilityMissingError(name, `send the request "${pattern}"`, capabilities.eventsOnly);
 }
 
 /** @throws {CapabilityMissingError} when messages can't be published as it is asked for. */

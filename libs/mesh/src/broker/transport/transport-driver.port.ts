@@ -23,6 +23,8 @@ export interface TransportCapabilities {
   readonly inbound?: boolean;
   /** Present where requests go out and nothing else goes or comes: what to do instead. */
   readonly requestsOnly?: string;
+  /** Present where events go out and nothing else goes or comes: what to do instead. */
+  readonly eventsOnly?: string;
 }
 
 /** A payload in the form in which the transport carries it. */

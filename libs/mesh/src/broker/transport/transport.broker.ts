@@ -31,7 +31,7 @@ import { patternKey } from '../message-pattern.js';
 import { askChecked } from '../request-checks.js';
 import { waitForPatterns } from '../wait-for.js';
 import { atMost } from './at-most.js';
-import { assertCapabilities, assertInbound } from './capabilities.js';
+import { assertCapabilities, assertInbound, assertRequests } from './capabilities.js';
 import { ConnectionState } from './connection-state.js';
 import { IntakeKeeper } from './intake-keeper.js';
 import { JoinedDeadLetters } from './joined-dead-letters.js';
@@ -122,6 +122,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     try {
       const key = patternKey(pattern);
       this.#life.assertTakes(`The request "${key}"`);
+      assertRequests(this.#driver, key);
       const isPlain = !options.schema && !options.answerSchema && !this.#server.opening(key);
       return (
         isPlain ? this.#requests.request(key, payload, options) : this.#requestChecked(key, payload, options)
