@@ -135,7 +135,10 @@ export class AttemptRun<T> implements Attempt, Expiring, Waiter {
 
   /** The caller's signal aborted. */
   handleEvent(): void {
-    this.cancel(cancelled(this.scope.host.name, this.scope.signal?.reason));
+    const { scope } = this;
+    const error = cancelled(scope.host.name, scope.signal?.reason);
+    if (this.#phase === RUNNING && scope.hasAnswered(this)) this.#endAnswered(error);
+    else this.cancel(error);
   }
 
   abandon(error: Error): void {
@@ -209,6 +212,18 @@ export class AttemptRun<T> implements Attempt, Expiring, Waiter {
     this.#leave();
     this.#reject(error);
     this.#freeSlot();
+  }
+
+  /** The caller wants no more of an answer than it has. */
+  #endAnswered(error: Error): void {
+    const { host, breaker } = this.scope;
+    const now = host.clock.monotonic();
+    const durationMs = now - this.startedAt;
+    host.queue.remove(this);
+    breaker?.record(this.#permit, false, durationMs, now);
+    host.latency?.add(durationMs);
+    host.observer.observeDuration(durationMs);
+    this.#giveUp('success', error, now);
   }
 
   /** The function came back after everybody had stopped waiting: only now is its slot free. */

@@ -37,4 +37,6 @@ export interface AttemptScope<T> {
   readonly signal: AbortSignal | undefined;
   /** Whether this is the only attempt, whose outcome is the call's. */
   readonly single: boolean;
+  /** Whether the attempt has given the caller an answer, although it has not ended. */
+  hasAnswered(attempt: Attempt): boolean;
 }

@@ -57,6 +57,10 @@ export class Call<T> implements AttemptScope<T> {
     return this.options?.idempotent ?? this.host.idempotent;
   }
 
+  hasAnswered(attempt: Attempt): boolean {
+    return this.options?.hasAnswered?.(attempt) ?? false;
+  }
+
   async #withRetry(): Promise<T> {
     const { host } = this;
     for (let number = 1, now = this.#startedAt; ; number++, now = host.clock.monotonic()) {

@@ -60,7 +60,7 @@ export async function raceHedged<T>(
     pause?.end();
     const { attempt } = first;
     running.delete(attempt);
-    const won = first.ok && attempt.outcome === 'success';
+    const won = attempt.outcome === 'success';
     if (!won && running.size > 0) continue;
     for (const loser of running.keys()) loser.cancel(cancelled(host.name, SUPERSEDED));
     host.observer.count(attempt.outcome);

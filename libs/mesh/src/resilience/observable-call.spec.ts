@@ -83,6 +83,36 @@ describe('an Observable through a policy', () => {
     await expect(lastValueFrom(observeThrough(policy('narrow'), () => of(1)))).resolves.toBe(1);
   });
 
+  it.each(['plain', 'retrying', 'hedged'])(
+    'counts as a success of policy "%s" when it is unsubscribed from after a value, as by firstValueFrom',
+    async (name) => {
+      const source = new Subject<number>();
+      let signal: AbortSignal | undefined;
+      const value = firstValueFrom(
+        observeThrough(policy(name), (attempt) => ((signal = attempt.signal), source), { idempotent: true }),
+      );
+      await fixture.clock.advance(5);
+      source.next(1);
+      expect([await value, signal?.aborted, source.observed]).toEqual([1, true, false]);
+      await fixture.clock.advance(0);
+      expect(await firstValueFrom(observeThrough(policy(name), () => of(2)))).toBe(2);
+      await fixture.clock.advance(0);
+      expect(fixture.manager.breaker(name).snapshot()).toMatchObject({ calls: 2, failures: 0 });
+      expect(fixture.metrics.value('mesh_calls_total', { policy: name, outcome: 'success' })).toBe(2);
+    },
+  );
+
+  it('counts once when one of two hedged sources has spoken', async () => {
+    let attempts = 0;
+    const sources = [new Subject<string>(), new Subject<string>()] as const;
+    const value = firstValueFrom(observeThrough(policy('hedged'), () => sources[attempts++]!, { idempotent: true }));
+    await fixture.clock.advance(50);
+    sources[1].next('second');
+    expect(await value).toBe('second');
+    await fixture.clock.advance(0);
+    expect(callsOf('hedged')).toBe(1);
+  });
+
   it('unsubscribes its source as soon as the subscriber has enough, even of a source that never pauses', async () => {
     const endless = new Observable<number>((subscriber) => {
       for (let i = 0; !subscriber.closed; i++) subscriber.next(i);

@@ -14,8 +14,8 @@ export interface ObservableCallOptions extends ExecuteOptions {
 
 /**
  * An Observable of which each subscription is one call through the policy: permits are taken when it is subscribed to,
- * the outcome is recorded when it ends, and unsubscribing cancels the call. Once a value has been emitted the source is
- * never started again, so that nobody sees a value twice.
+ * the outcome is recorded when it ends, and unsubscribing cancels the call: a success if it has emitted, else nothing.
+ * Once a value has been emitted the source is never started again, so that nobody sees a value twice.
  */
 export function observeThrough<T>(
   policy: ResiliencePolicy,
@@ -25,7 +25,7 @@ export function observeThrough<T>(
   return new Observable<T>((subscriber) => {
     const cancel = new AbortController();
     const running = new Set<(reason: unknown) => void>();
-    let emitted = false;
+    let speaker: Attempt | undefined;
     let settled = false;
 
     subscriber.add(() => {
@@ -51,8 +51,8 @@ export function observeThrough<T>(
         source.pipe(takeUntil(stopped)).subscribe({
           next: (value) => {
             // A hedged call has two sources: the first that speaks silences the other.
-            if (!emitted) for (const other of running) if (other !== stop) other(cancelled(policy.name, SUPERSEDED));
-            emitted = true;
+            if (!speaker) for (const other of running) if (other !== stop) other(cancelled(policy.name, SUPERSEDED));
+            speaker ??= attempt;
             last = value;
             subscriber.next(value);
             if (success !== 'first' || answered) return;
@@ -76,7 +76,9 @@ export function observeThrough<T>(
       .execute(runOnce, {
         ...options,
         signal: signal ? AbortSignal.any([signal, cancel.signal]) : cancel.signal,
-        mayRepeat: () => !emitted,
+        mayRepeat: () => !speaker,
+        // Who unsubscribes then has its answer, as `firstValueFrom` does.
+        hasAnswered: (attempt) => attempt === speaker,
       })
       .then(
         () => {
