@@ -48,9 +48,17 @@ export function protectedInvocation(
   return (self, args) => {
     if (learned) return learned(self, args);
     let result: unknown;
+    let thrown: { readonly error: unknown } | undefined;
     let refusedSoFar = false;
     const call = execute(args, () => {
-      result = next(self, args);
+      try {
+        result = next(self, args);
+      } catch (error) {
+        if (!syncPasses || refusedSoFar) throw error;
+        // Nothing tells whether it would have been a call; whoever called gets what the bare method gives.
+        thrown = { error };
+        throw cancelled(policy.name, 'the method threw before it gave back anything');
+      }
       if (isObservable(result)) {
         learned = (...again) => asObservable(...again);
         if (refusedSoFar) return asObservable(self, args, result);
@@ -62,6 +70,10 @@ export function protectedInvocation(
     });
     refusedSoFar = true;
 
+    if (thrown) {
+      call.catch(() => undefined);
+      throw thrown.error;
+    }
     if (learned === asPromise) return call;
     if (learned === undefined) return undecided(call);
     call.catch(() => undefined);

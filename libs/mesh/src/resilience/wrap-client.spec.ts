@@ -134,4 +134,48 @@ describe('a wrapped client', () => {
       `Policy "ledger" can't wrap a frozen object`,
     );
   });
+
+  it('throws what a synchronous method throws, from its very first call on', async () => {
+    const parser = wrapClient(fixture.manager.policy('retried'), {
+      parse: (text: string) => JSON.parse(text) as unknown,
+    });
+    expect(() => parser.parse('{')).toThrow(SyntaxError);
+    expect(parser.parse('{}')).toEqual({});
+    expect(() => parser.parse('{')).toThrow(SyntaxError);
+    await fixture.clock.advance(100);
+    expect(fixture.manager.breaker('retried').snapshot()).toMatchObject({ failures: 0 });
+  });
+
+  it('sets what is set on it on the client itself, by its own setters too', () => {
+    class Tuned {
+      #limit = 1;
+      label = '';
+      get limit(): number {
+        return this.#limit;
+      }
+      set limit(limit: number) {
+        this.#limit = limit;
+      }
+    }
+    const bare = new Tuned();
+    const tuned = wrapClient(fixture.manager.policy('ledger'), bare);
+    tuned.limit = 2;
+    tuned.label = 'b';
+    expect([bare.limit, bare.label]).toEqual([2, 'b']);
+  });
+
+  it('says of a read-only method that it cannot be wrapped, unless it is not asked to', async () => {
+    const bare = Object.defineProperty(
+      { write: async () => 'written' } as Record<'read' | 'write', () => Promise<string>>,
+      'read',
+      {
+        value: async () => 'read',
+      },
+    );
+    expect(() => wrapClient(fixture.manager.policy('ledger'), bare).read()).toThrow(
+      'the method "read", which is read-only',
+    );
+    const ledger = wrapClient(fixture.manager.policy('ledger'), bare, { methods: ['write'] });
+    expect([await ledger.read(), await ledger.write()]).toEqual(['read', 'written']);
+  });
 });

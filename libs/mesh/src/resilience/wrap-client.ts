@@ -26,7 +26,8 @@ export interface WrapOptions<T> {
  * Whether a method is asynchronous shows when it first runs. Name `methods` where a synchronous one must keep answering
  * even if its very first call meets an open circuit.
  *
- * @throws {MeshConfigError} when the client is frozen, which leaves no room for a protection.
+ * @throws {MeshConfigError} when the client is frozen, which leaves no room for a protection; when a method is called
+ * that is read-only.
  */
 export function wrapClient<T extends object>(policy: ResiliencePolicy, client: T, options: WrapOptions<T> = {}): T {
   if (Object.isFrozen(client))
@@ -42,11 +43,22 @@ export function wrapClient<T extends object>(policy: ResiliencePolicy, client: T
       if (wanted && !wanted.has(name)) return bare;
       const known = wrapped.get(name);
       if (known?.bare === bare) return known.method;
+      refuseReadOnly(policy, target, name);
       const method = wrapMethod(policy, target, name, bare as Method, options);
       wrapped.set(name, { bare, method });
       return method;
     },
+    set: (target, name, value) => Reflect.set(target, name, value, target),
   });
+}
+
+/** JavaScript lets no proxy answer with anything else than what such a property is. */
+function refuseReadOnly(policy: ResiliencePolicy, client: object, name: string): void {
+  const own = Reflect.getOwnPropertyDescriptor(client, name);
+  if (own?.writable === false && !own.configurable)
+    throw new MeshConfigError(
+      `Policy "${policy.name}" can't wrap the method "${name}", which is read-only; name the others in methods, and run this one by policy.execute.`,
+    );
 }
 
 type Method = (...args: readonly unknown[]) => unknown;
