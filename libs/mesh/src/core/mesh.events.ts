@@ -19,7 +19,7 @@ export interface MeshEventMap {
   'breaker.sharing': { readonly state: 'up' | 'away'; readonly error?: unknown };
   /** What a policy does with a call, outermost first: told once, when the application has started. */
   'policy.resolved': { readonly policy: string; readonly order: string; readonly origin?: string };
-  /** A policy refused calls without running them. At most one event a second a policy; `count` tells of how many it speaks. */
+  /** A policy refused calls without running them. At most one event a second a policy and outcome; `count` tells of how many it speaks. */
   'call.rejected': {
     readonly policy: string;
     readonly key?: string;

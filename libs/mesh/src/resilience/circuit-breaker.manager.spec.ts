@@ -368,7 +368,9 @@ describe('CircuitBreakerManager', () => {
       for (let i = 0; i < 10; i++) await refused();
       await fixture.clock.advance(1_000);
       await refused();
-      expect(fixture.eventsOf('call.rejected').map(({ count }) => count)).toEqual([1, 10]);
+      expect(fixture.eventsOf('call.rejected').map(({ count }) => count)).toEqual([1, 9]);
+      fixture.manager.dispose();
+      expect(fixture.eventsOf('call.rejected').map(({ count }) => count)).toEqual([1, 9, 1]);
       expect(fixture.metrics.value('mesh_calls_total', { policy: 'p', outcome: 'isolated' })).toBe(11);
     });
   });

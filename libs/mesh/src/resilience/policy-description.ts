@@ -34,6 +34,7 @@ export interface BreakerSnapshot {
 export interface PolicyEvent {
   readonly at: number;
   readonly name: string;
+  /** As it was told, its `error` reduced to name, code and message. */
   readonly event: object;
 }
 

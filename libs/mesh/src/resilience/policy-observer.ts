@@ -1,9 +1,12 @@
+import type { CallContexts } from '../core/call-context.js';
 import type { Clock } from '../core/clock.js';
 import type { MeshEventMap, MeshEvents } from '../core/mesh.events.js';
 import type { Counter, Histogram } from '../core/metrics.port.js';
+import { showable } from '../core/showable.js';
 import type { FaultKind } from './faults/fault.js';
 import type { PolicyEvent } from './policy-description.js';
-import { EVENT_RING_SIZE, REJECTION_SAMPLE_MS } from './resilience.constants.js';
+import { RefusalTally } from './refusal-tally.js';
+import { EVENT_RING_SIZE } from './resilience.constants.js';
 import type { ResilienceMetrics } from './resilience.metrics.js';
 
 /** How a call ended, as the metrics tell it. */
@@ -23,6 +26,7 @@ export type Outcome =
 
 interface ObserverEngine {
   readonly clock: Clock;
+  readonly contexts: CallContexts;
   readonly events: MeshEvents;
   readonly metrics: ResilienceMetrics;
 }
@@ -33,8 +37,7 @@ type PolicyEventName = Extract<keyof MeshEventMap, `call.${string}` | `policy.${
 class Rest {
   readonly others: Partial<Record<Outcome, Counter>> = {};
   readonly ring: PolicyEvent[] = [];
-  rejections = 0;
-  nextRejectionAt = 0;
+  refusals: RefusalTally | undefined;
   transitioned = false;
 }
 
@@ -85,21 +88,29 @@ export class PolicyObserver {
     this.engine.metrics.transitions.with({ policy: this.policy, from, to }).inc();
   }
 
-  /** Tells of refused calls once a second, not once a call. */
+  /** Tells of refused calls once a second an outcome, not once a call. */
   rejected(outcome: Outcome, key: string | undefined, now: number): void {
     const rest = this.#ensureRest();
-    rest.rejections++;
-    if (now < rest.nextRejectionAt) return;
-    rest.nextRejectionAt = now + REJECTION_SAMPLE_MS;
-    const count = rest.rejections;
-    rest.rejections = 0;
-    this.emit('call.rejected', { policy: this.policy, outcome, count, ...(key !== undefined && { key }) });
+    rest.refusals ??= new RefusalTally(this.engine, (refusals) =>
+      this.emit('call.rejected', {
+        policy: this.policy,
+        outcome: refusals.outcome,
+        count: refusals.count,
+        ...(refusals.key !== undefined && { key: refusals.key }),
+      }),
+    );
+    rest.refusals.add(outcome, key, now);
+  }
+
+  /** Tells of what it has not told yet. */
+  dispose(): void {
+    this.#rest?.refusals?.dispose();
   }
 
   emit<N extends PolicyEventName>(name: N, event: MeshEventMap[N]): void {
     const { ring } = this.#ensureRest();
     if (ring.length === EVENT_RING_SIZE) ring.shift();
-    ring.push({ at: this.engine.clock.now(), name, event });
+    ring.push({ at: this.engine.clock.now(), name, event: kept(event) });
     this.engine.events.emit(name, event);
   }
 
@@ -110,5 +121,18 @@ export class PolicyObserver {
 
   #ensureRest(): Rest {
     return (this.#rest ??= new Rest());
+  }
+}
+
+const BRIEF = { maxDepth: 1, maxItems: 10, text: (text: string): string => text };
+
+/** The event without its error itself: that may hold a whole request with its answer, and may be changed later. */
+function kept(event: object): object {
+  const { error } = event as { readonly error?: unknown };
+  if (typeof error !== 'object' || error === null) return event;
+  try {
+    return { ...event, error: showable(error, BRIEF) };
+  } catch {
+    return { ...event, error: '[unreadable]' };
   }
 }

@@ -235,6 +235,7 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost, FaultHos
   dispose(): void {
     this.breakers?.dispose();
     this.faults?.dispose();
+    this.observer.dispose();
   }
 
   /** Whether a fallback may answer for this error; it is counted and reported when it may. */

@@ -49,7 +49,7 @@ export const DEADLINE_EVIDENCE_MS = 1_000;
 /** How many events a policy remembers. */
 export const EVENT_RING_SIZE = 100;
 
-/** At most one rejection event a policy in this time; it carries the number of those left out. */
+/** At most one rejection event a policy and outcome in this time; it carries the number of those left out. */
 export const REJECTION_SAMPLE_MS = 1_000;
 
 /** Where the instances of a service tell each other about their breakers. */
