@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RedisDedupeStore } from '../../../libs/mesh/src/broker/dedupe/redis-dedupe.adapter.js';
+import { SystemClock } from '../../../libs/mesh/src/core/clock.js';
 import { MeshEvents } from '../../../libs/mesh/src/core/mesh.events.js';
 import { RedisServer } from '../cache/redis-server.js';
 
@@ -10,7 +11,10 @@ let redis: RedisServer;
 const stores: RedisDedupeStore[] = [];
 
 function store(): RedisDedupeStore {
-  const created = new RedisDedupeStore(redis.url, 'mesh:dedupe:shop:', new MeshEvents());
+  const created = new RedisDedupeStore(redis.url, 'mesh:dedupe:shop:', {
+    clock: new SystemClock(),
+    events: new MeshEvents(),
+  });
   stores.push(created);
   return created;
 }
@@ -52,6 +56,27 @@ describe.skipIf(!redisIsHere)(
       expect(performance.now() - startedAt).toBeLessThan(500);
       await redis.start();
       await expect.poll(() => subject.claim('m-4', 1_000).catch(() => 'rejected'), { timeout: 8_000 }).toBe('mine');
+    }, 20_000);
+
+    it('waits for a hung Redis once, then rejects at once, and works again when it answers', async () => {
+      const subject = store();
+      await subject.claim('m-1', 1_000);
+      redis.pause();
+      await expect(subject.claim('m-2', 1_000)).rejects.toThrow(/did not answer within 2000 ms/);
+      const startedAt = performance.now();
+      await expect(subject.done('m-2', 1_000)).rejects.toThrow(/asked again/);
+      expect(performance.now() - startedAt).toBeLessThan(500);
+      redis.resume();
+      await expect.poll(() => subject.claim('m-3', 1_000).catch(() => 'rejected'), { timeout: 8_000 }).toBe('mine');
+    }, 20_000);
+
+    it('waits no longer for one that is hung from the beginning, and leaves no connection behind', async () => {
+      redis.pause();
+      const subject = store();
+      await expect(subject.claim('m-1', 1_000)).rejects.toThrow(/did not answer/);
+      await subject.stop();
+      redis.resume();
+      await expect.poll(() => redis.connections()).toEqual([]);
     }, 20_000);
 
     it('opens no connection after its stop: a handler that was given up may still end', async () => {

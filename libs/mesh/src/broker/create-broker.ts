@@ -54,5 +54,5 @@ export function reachesEveryInstance(options: BrokerOptions): boolean {
 function dedupeStore(options: LiveOptions<BrokerOptions>, { clock, events }: BrokerCollaborators): DedupeStore {
   const { redisUrl } = options.current.dedupe;
   if (redisUrl === undefined) return new MemoryDedupeStore(clock, () => options.current.dedupe.maxEntries);
-  return new RedisDedupeStore(redisUrl, 'mesh:dedupe:', events);
+  return new RedisDedupeStore(redisUrl, 'mesh:dedupe:', { clock, events });
 }
