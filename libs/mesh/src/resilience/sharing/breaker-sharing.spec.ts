@@ -270,6 +270,17 @@ describe('breakers of several instances', () => {
     });
   });
 
+  it('does not say that the store is back because a stop cuts a look short', async () => {
+    store.mode = 'hangs';
+    const a = await start();
+    await clock.advance(2_000 + 2 * POLL_MS + 1_000);
+    const { reads } = store;
+    a.manager.dispose();
+    await clock.advance(60_000);
+    expect(a.eventsOf('breaker.sharing').map(({ state }) => state)).toEqual(['away']);
+    expect(store.reads).toBe(reads);
+  });
+
   it('gives a store that has forgotten everything back what still holds, and holds on to it', async () => {
     const [a, b] = [await start(), await start()];
     a.manager.breaker('pay').isolate({ reason: 'test' });

@@ -113,15 +113,18 @@ export class BreakerSharing {
     this.#again = false;
     const exchange = new AbortController();
     this.#exchange = exchange;
+    let failure: unknown;
     try {
       await this.#within(SHARE_LIMIT_MS, exchange);
-      this.#report(undefined);
     } catch (error) {
-      if (!this.#stopped) this.#report(error);
+      failure = error;
     } finally {
       exchange.abort();
       this.#exchange = undefined;
     }
+    // What the stop cut short has neither failed nor succeeded.
+    if (this.#stopped) return;
+    this.#report(failure);
     this.#schedule(this.#again ? SHARE_SOON_MS : this.#pauseMs());
   }
 
