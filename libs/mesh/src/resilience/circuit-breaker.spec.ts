@@ -20,6 +20,24 @@ async function halfOpen(): Promise<void> {
   await fixture.clock.advance(1_000);
 }
 
+describe('a window for fewer calls', () => {
+  it.each([
+    [60, 20, 0.6],
+    [100, 10, 1],
+    [8, 50, 0.08],
+  ])(
+    'keeps the share of failures: %i of 100 calls, in a window for %i',
+    async (failures, windowCalls, failureRatio) => {
+      const lenient = { minimumCalls: 100, failureRatio: 1, slowCallMs: 1, slowCallRatio: 1 };
+      fixture = new ResilienceFixture(policies({ ...lenient, minimumCalls: 200, windowCalls: 200 }));
+      for (let i = 0; i < 100; i++) await call(i < failures ? failing : async () => 1).catch(() => undefined);
+      fixture.reload(policies({ ...lenient, minimumCalls: 1, windowCalls }));
+      const snapshot = fixture.manager.breaker('p').snapshot();
+      expect(snapshot).toMatchObject({ calls: windowCalls, failures: failureRatio * windowCalls, slowCalls: 0 });
+    },
+  );
+});
+
 describe('a half-open circuit breaker', () => {
   it('closes when new options ask for no more probes than have succeeded', async () => {
     await halfOpen();

@@ -102,10 +102,16 @@ export class CountWindow implements OutcomeWindow {
   }
 }
 
-/** Carries the totals of a window over into one of another shape, as if all of it had happened now. */
+/**
+ * Carries the totals of a window over into one of another shape, as if all of it had happened now. Failures are spread
+ * evenly, so that a window for fewer calls keeps their share.
+ */
 export function reseed(window: OutcomeWindow, from: OutcomeWindow, now: number): OutcomeWindow {
   from.roll(now);
-  for (let call = 0; call < from.calls; call++) window.add(now, call < from.failures, call < from.slowCalls);
+  const { calls, failures, slowCalls } = from;
+  const isOneOf = (part: number, call: number): boolean =>
+    Math.floor(((call + 1) * part) / calls) > Math.floor((call * part) / calls);
+  for (let call = 0; call < calls; call++) window.add(now, isOneOf(failures, call), isOneOf(slowCalls, call));
   return window;
 }
 
