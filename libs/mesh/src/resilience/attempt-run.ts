@@ -102,7 +102,12 @@ export class AttemptRun<T> implements Attempt, Expiring, Waiter {
     this.#bulkhead = host.bulkhead;
     this.#resume!(() => {
       const now = host.clock.monotonic();
-      const { breaker } = this.scope;
+      const { breaker, deadlineAt } = this.scope;
+      // The event loop was blocked: the timer that would have ended it has not fired yet.
+      if (now >= deadlineAt) {
+        this.#giveUp('deadline', outOfTime(host.name, 'it passed in the queue of the bulkhead'), now);
+        return this.#freeSlot();
+      }
       if (breaker) this.#permit = breaker.tryAcquire(now);
       if (!breaker || this.#permit !== REFUSED) return this.#run(now);
       const outcome = breaker.holdReason === undefined ? 'open' : 'isolated';

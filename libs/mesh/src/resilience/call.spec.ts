@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, describe, expect, it } from 'vitest';
+import { BlockingClock } from '../../../../test/blocking-clock.fixture.js';
 import { deferred, failing, ResilienceFixture } from '../../../../test/resilience/resilience.fixture.js';
 import { callSignal } from './call-signal.js';
 import { attemptsOf } from './error-classification.js';
@@ -315,6 +316,21 @@ describe('a call through a policy', () => {
       await running;
       await waiting;
       expect(ran).toBe(false);
+    });
+
+    it('runs no waiting call whose deadline passed while the event loop was blocked', async () => {
+      const clock = new BlockingClock();
+      const options: PolicyOptions = { retry: false, timeoutMs: 400, totalTimeoutMs: 500, bulkhead };
+      fixture = new ResilienceFixture({ policies: { p: options } }, clock);
+      const policy = fixture.manager.policy('p');
+      const gate = deferred<void>();
+      const running = policy.execute(() => gate.promise);
+      const waiting = expect(policy.execute(failing)).rejects.toMatchObject({ code: 'MESH_DEADLINE_EXCEEDED' });
+      clock.block(500);
+      gate.resolve();
+      await Promise.all([running, waiting]);
+      expect(fixture.manager.breaker('p').snapshot()).toMatchObject({ calls: 1, failures: 0 });
+      expect(policy.bulkhead).toMatchObject({ running: 0, queued: 0 });
     });
 
     it('gets through a long queue of functions that do not wait', async () => {
