@@ -73,6 +73,11 @@ export class RabbitMqServer implements ChaosServer {
     await connection.close();
   }
 
+  /** The queues that this process has declared, whether or not they are still there. */
+  get declared(): ReadonlySet<string> {
+    return this.#declared;
+  }
+
   /** As the server has it. */
   async withChannel<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
     const connection = new Connection({ hostname: HOST, port: PORT, username: 'guest', password: 'guest' });

@@ -11,7 +11,9 @@ let namePrefix: string;
 let cases = 0;
 const brokers: RemoteBroker[] = [];
 
-async function instance(options: { readonly maxMessageBytes?: number } = {}): Promise<RemoteBroker> {
+async function instance(
+  options: { readonly maxMessageBytes?: number; readonly dedupe?: { readonly leaseMs: number } } = {},
+): Promise<RemoteBroker> {
   const remote = await remoteBroker({ ...server.options(`own-${cases}`), ...options } as BrokerInput);
   brokers.push(remote);
   return remote;
@@ -73,6 +75,59 @@ describe.skipIf(rabbitMq.whyNot)(`RabbitMQ, in its own ways${rabbitMq.whyNot}`, 
       })
       .toEqual(['kept']);
   }, 20_000);
+
+  it('makes a dead letter of a message whose headers leave no more room', async () => {
+    const { broker } = await instance();
+    const fail = (): never => {
+      throw new Error('no'.repeat(500));
+    };
+    const options = { name: 'worker', guarantee: 'atLeastOnce', maxDeliver: 2, backoffMs: [10] } as const;
+    await broker.subscribe('orders', fail, options);
+    // The largest that is taken.
+    const headers = { large: 'x'.repeat(21_700) };
+    await broker.publish('orders', 1, { id: 'large', guarantee: 'confirmed', headers });
+    await expect(broker.publish('orders', 1, { headers: { large: 'x'.repeat(21_900) } })).rejects.toThrow(/headers/);
+    await expect
+      .poll(async () => (await broker.deadLetters('orders').list()).map(({ message }) => message.id))
+      .toEqual(['large']);
+    expect(await broker.deadLetters('orders').redrive()).toBe(1);
+  });
+
+  it('does not count as a delivery that a message waits for the handling of its id', async () => {
+    const { broker } = await instance({ dedupe: { leaseMs: 200 } });
+    const attempts: number[] = [];
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const handler = (_payload: unknown, { attempt }: Message): Promise<void> =>
+      gates[attempts.push(attempt) - 1]!.promise;
+    await broker.subscribe('orders', handler, { name: 'worker', guarantee: 'atLeastOnce', dedupe: true });
+    for (const _ of gates) await broker.publish('orders', 1, { id: 'twice', guarantee: 'confirmed' });
+    await expect.poll(() => attempts, { timeout: 5_000 }).toEqual([1, 1]);
+    for (const { resolve } of gates) resolve();
+  });
+
+  it('takes the queue of a subscription of its own away with it, once its handlers are done', async () => {
+    const { broker } = await instance();
+    const gate = Promise.withResolvers<void>();
+    const again = Promise.withResolvers<void>();
+    const handler = async (_payload: unknown, { attempt }: Message): Promise<void> => {
+      if (attempt === 1) throw new Error('not now');
+      again.resolve();
+      await gate.promise;
+    };
+    const options = { name: 'worker', guarantee: 'atLeastOnce', group: false, backoffMs: [10] } as const;
+    const subscription = await broker.subscribe('orders', handler, options);
+    await broker.publish('orders', 1, { guarantee: 'confirmed' });
+    await again.promise;
+    const queues = [...server.declared].filter((name) => name.startsWith(`${namePrefix}.stored.orders|own.`));
+    const isThere = (queue: string): Promise<boolean> =>
+      server.withChannel((channel) => channel.queueDeclare({ queue, passive: true })).then(() => true, isNotFound);
+    const there = (): Promise<boolean[]> => Promise.all(queues.map(isThere));
+    const stopped = subscription.stop();
+    expect(await there()).toEqual([true, true]);
+    gate.resolve();
+    await stopped;
+    await expect.poll(there).toEqual([false, false]);
+  });
 
   it('goes on with a queue that an operator has deleted', async () => {
     const { broker } = await instance();
@@ -196,3 +251,8 @@ describe.skipIf(rabbitMq.whyNot)(`RabbitMQ, in its own ways${rabbitMq.whyNot}`, 
     await expect(starting).rejects.toThrow(/No connection to RabbitMQ at 127\.0\.0\.1:\d+: .*ECONNREFUSED/);
   });
 });
+
+function isNotFound(error: unknown): false {
+  expect(error).toMatchObject({ code: 'NOT_FOUND' });
+  return false;
+}

@@ -26,6 +26,8 @@ export interface Settlement {
   ack(): Promise<void>;
   /** Deliver it again, to any member of the group. */
   retry(delayMs: number): Promise<void>;
+  /** As `retry`, of a message that was not tried; no delivery where the transport need not count it as one. */
+  putOff(delayMs: number): Promise<void>;
   /** Stores the letter, and only then acknowledges the message; whether that was done. */
   deadLetter(letter: DeadLetter): Promise<boolean>;
 }
@@ -265,9 +267,9 @@ export class EventSubscription implements Subscription {
   /** Nobody has failed: whoever handles the message now either finishes it or lets it go. */
   #putOff(delivery: Delivery, busy: MessageBusyError): Promise<void> | void {
     this.#metrics.busy.inc();
-    // A server would count each look as a delivery.
-    const waitMs = delivery.settlement ? busy.retryAfterMs : Math.min(busy.retryAfterMs, LOOK_AGAIN_MS);
-    return this.#again(delivery, delivery.message.attempt, waitMs);
+    // Each look is a way to the server and back, and some servers count it as a delivery.
+    if (delivery.settlement) return delivery.settlement.putOff(busy.retryAfterMs);
+    return this.#again(delivery, delivery.message.attempt, Math.min(busy.retryAfterMs, LOOK_AGAIN_MS));
   }
 
   /** What lives in memory has no later when the process ends; what the transport keeps has. */

@@ -25,7 +25,7 @@ import { connectionOptions, serverNames } from './connection-options.js';
 import { declarePlain, passingQueue } from './plain-events.js';
 import { QueueNames } from './queue-names.js';
 import { RabbitMqLetterStore } from './rabbitmq-letter-store.js';
-import { bodyOf, bytesOf, envelopeOf, headersOf, idOf, propertiesOf } from './rabbitmq.message.js';
+import { assertHeadersFit, bodyOf, bytesOf, envelopeOf, headersOf, idOf, propertiesOf } from './rabbitmq.message.js';
 import { type ConsumerParts, RestoredConsumer } from './restored-consumer.js';
 import { SessionKeeper } from './session-keeper.js';
 import { StoredEvents } from './stored-events.js';
@@ -131,6 +131,7 @@ export class RabbitMqDriver implements TransportDriver {
 
   request({ id, name, headers, timeoutMs, body }: OutgoingRequest): void {
     this.#assertSize(body);
+    assertHeadersFit(headers);
     const envelope = envelopeOf(body, headers);
     envelope.correlationId = id;
     // Nobody waits for it any longer; a queue without consumers drops it then.
@@ -145,6 +146,7 @@ export class RabbitMqDriver implements TransportDriver {
     const routing = { exchange: this.#names.events, routingKey: this.#names.key(name) };
     this.#assertSize(body);
     const envelope = { ...propertiesOf(message), ...routing };
+    assertHeadersFit(envelope.headers);
     if (guarantee === 'confirmed') await this.#opened.keeper.session.store(envelope, bytesOf(body), name);
     else await this.#opened.keeper.session.publish(envelope, bytesOf(body));
   }
@@ -225,6 +227,7 @@ export class RabbitMqDriver implements TransportDriver {
     return {
       prefetch: concurrency,
       declare: (channel) => this.#stored.declare(channel, { queue, topic, ...(isOwn && { expireMs: FORGET_OWN_MS }) }),
+      ...(isOwn && { leave: (channel) => this.#stored.leave(channel, queue) }),
       onMessage: (message, delivered) =>
         onEvent(this.#stored.incoming(this.#event(message), { message, delivered, queue, topic })),
     } satisfies Partial<ConsumerParts>;

@@ -14,7 +14,7 @@ const OF_SERVER = /^x-(?:delivery-count|acquired-count|death|(?:first|last)-deat
 
 /** AMQP's short strings: header names, ids. */
 const SHORT_STRING_BYTES = 255;
-/** All headers are one frame, and one that is too large would close the channel. */
+/** All headers are one frame, and one that is too large would close the channel. Half of a frame: the rest is for what is added later. */
 const HEADERS_BYTES = 65_536;
 
 type Received = HeaderFields & { readonly body: MessageBody };
@@ -30,10 +30,7 @@ export function propertiesOf({ id, headers, body }: Pick<OutgoingMessage, 'id' |
 /** What a request or an answer has: it is known by its correlation id alone. */
 export function envelopeOf({ contentType }: WireBody, headers?: Headers): Envelope {
   const envelope: Envelope = {};
-  if (headers) {
-    assertHeadersFit(headers);
-    envelope.headers = headers;
-  }
+  if (headers) envelope.headers = headers;
   if (contentType !== undefined) envelope.contentType = contentType;
   return envelope;
 }
@@ -72,7 +69,11 @@ export function idOf({ messageId, headers }: HeaderFields): string | undefined {
   return typeof own === 'string' ? own : messageId;
 }
 
-function assertHeadersFit(headers: Headers): void {
+/**
+ * For what callers send. What goes on with a message that arrived has room of its own: refused, it would come again for ever.
+ * @throws {PayloadError} for more than a frame takes.
+ */
+export function assertHeadersFit(headers: Headers = {}): void {
   let bytes = 0;
   for (const name in headers) {
     if (name.length > SHORT_STRING_BYTES)

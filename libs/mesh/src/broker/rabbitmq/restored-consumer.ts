@@ -11,6 +11,8 @@ export interface ConsumerParts {
   /** Declares the queue and what it is bound to. */
   readonly declare: (channel: Channel) => Promise<{ readonly queue: string; readonly messageCount: number }>;
   readonly onMessage: (message: AsyncMessage, delivered: DeliveredOn) => void;
+  /** What is left to do on the server when it was stopped and everything is settled. Best effort. */
+  readonly leave?: (channel: Channel) => Promise<unknown>;
   /** The channel broke, or the queue is gone; the consumer wants to be opened again. */
   readonly onLost: (consumer: RestoredConsumer, reason: unknown) => void;
 }
@@ -147,6 +149,11 @@ export class RestoredConsumer implements Intake {
   }
 
   #closeWhenSettled(delivered: DeliveredOn): void {
-    if (this.#stopped && delivered.unsettled === 0) void delivered.channel.close();
+    if (this.#stopped && delivered.unsettled === 0) void this.#leave(delivered.channel);
+  }
+
+  async #leave(channel: Channel): Promise<void> {
+    await this.#parts.leave?.(channel).catch(() => undefined);
+    await channel.close();
   }
 }

@@ -52,6 +52,15 @@ export class StoredEvents {
     return declared;
   }
 
+  /** Takes the queue of a subscription that shared with nobody away, and its retries: nobody else handles what is left. */
+  async leave(channel: Channel, queue: string): Promise<void> {
+    const retries = [...this.#declaredAt.keys()].filter((name) => name.startsWith(`${queue}.retry.`));
+    for (const name of [queue, ...retries]) {
+      this.#declaredAt.delete(name);
+      await channel.queueDelete({ queue: name });
+    }
+  }
+
   incoming(event: Pick<IncomingEvent, 'id' | 'headers' | 'body' | 'publishedAt'>, delivery: Delivery): IncomingEvent {
     // The header counts our own redeliveries, the server those after a crash.
     const redelivered: unknown = delivery.message.headers?.[DELIVERIES];
@@ -68,13 +77,15 @@ export class StoredEvents {
   #settlement(event: Pick<IncomingEvent, 'id' | 'headers'>, delivery: Delivery, attempt: number): EventSettlement {
     const { delivered, message } = delivery;
     const { deliveryTag } = message;
+    const again = async (later: { readonly delayMs: number; readonly attempt: number }): Promise<void> => {
+      if (later.delayMs <= 0) return delivered.giveBack(deliveryTag);
+      await this.#orAgain(delivery, this.#storeForLater(event, delivery, later));
+      delivered.ack(deliveryTag);
+    };
     return {
       ack: async () => delivered.ack(deliveryTag),
-      retry: async (delayMs) => {
-        if (delayMs <= 0) return delivered.giveBack(deliveryTag);
-        await this.#orAgain(delivery, this.#storeForLater(event, delivery, { delayMs, attempt: attempt + 1 }));
-        delivered.ack(deliveryTag);
-      },
+      retry: (delayMs) => again({ delayMs, attempt: attempt + 1 }),
+      putOff: (delayMs) => again({ delayMs, attempt }),
       deadLetter: async (letter) => {
         await this.#orAgain(delivery, this.#storeDead(event, delivery, letter));
         delivered.ack(deliveryTag);

@@ -48,6 +48,7 @@ function settlementOf(settle: EventSettlement, message: string, { transport, eve
   return {
     ack: async () => void (await attempt('acknowledgement', settle.ack())),
     retry: async (delayMs) => void (await attempt('redelivery', settle.retry(delayMs))),
+    putOff: async (delayMs) => void (await attempt('redelivery', settle.putOff?.(delayMs) ?? settle.retry(delayMs))),
     deadLetter: (letter) => attempt('dead letter', settle.deadLetter(letter)),
   };
 }

@@ -85,6 +85,8 @@ export interface EventSettlement {
   ack(): Promise<void>;
   /** Hands it back to the group, to be delivered not before `delayMs`. */
   retry(delayMs: number): Promise<void>;
+  /** As `retry`, of a message that was not tried: where the attempt need not count. @default retry */
+  putOff?(delayMs: number): Promise<void>;
   /** Stores the letter, waits for the confirmation, and then acknowledges the message. */
   deadLetter(letter: DeadLetter): Promise<void>;
 }
