@@ -1,5 +1,9 @@
+import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
-import { failing, ResilienceFixture } from '../../../../test/resilience/resilience.fixture.js';
+import { CountingMetrics, failing, ResilienceFixture } from '../../../../test/resilience/resilience.fixture.js';
+import { fixedOptions } from '../core/live-options.js';
+import { CircuitBreakerManager } from './circuit-breaker.manager.js';
+import { resilienceSchema } from './resilience.options.js';
 
 describe('what a policy tells of its calls', () => {
   let fixture: ResilienceFixture;
@@ -51,5 +55,33 @@ describe('what a policy tells of its calls', () => {
       { policy: 'p', outcome: 'ratelimit', key: 'a', count: 2 },
     ]);
     expect(correlated).toEqual([undefined, undefined]);
+  });
+
+  it('lets calls alone when the metrics client throws, and warns of it once', async () => {
+    class BrokenMetrics extends CountingMetrics {
+      override counter = () => ({ with: (): never => gone() });
+      override histogram = () => ({ with: () => ({ inc: gone, dec: gone, set: gone, observe: gone }) });
+    }
+    const gone = (): never => {
+      throw new Error('socket is closed');
+    };
+    fixture = new ResilienceFixture();
+    const { clock, ids, events: bus, contexts } = fixture;
+    const options = resilienceSchema.parse({ policies: { p: { circuitBreaker: { minimumCalls: 1 } } } });
+    const manager = new CircuitBreakerManager(fixedOptions(options), {
+      clock,
+      ids,
+      contexts,
+      events: bus,
+      metrics: new BrokenMetrics(),
+    });
+    const warned = once(process, 'warning');
+    const policy = manager.policy('p');
+    await expect(policy.execute(async () => 'answer')).resolves.toBe('answer');
+    await expect(policy.execute(failing)).rejects.toThrow('callee down');
+    await expect(policy.execute(failing)).rejects.toMatchObject({ code: 'MESH_CIRCUIT_OPEN' });
+    const [warning] = (await warned) as [Error];
+    expect(warning.message).toMatch(/^The metrics client threw.*socket is closed/);
+    manager.dispose();
   });
 });

@@ -54,27 +54,36 @@ export class PolicyObserver {
   ) {}
 
   count(outcome: Outcome): void {
-    const { calls } = this.engine.metrics;
-    if (outcome === 'success') (this.#successes ??= calls.with({ policy: this.policy, outcome })).inc();
-    else (this.#ensureRest().others[outcome] ??= calls.with({ policy: this.policy, outcome })).inc();
+    const { metrics } = this.engine;
+    try {
+      if (outcome === 'success') (this.#successes ??= metrics.calls.with({ policy: this.policy, outcome })).inc();
+      else (this.#ensureRest().others[outcome] ??= metrics.calls.with({ policy: this.policy, outcome })).inc();
+    } catch (error) {
+      metrics.failed(error);
+    }
   }
 
   /** Only functions that ran have a duration: refusals would hide a slow callee behind their zeros. */
   observeDuration(ms: number): void {
-    (this.#durations ??= this.engine.metrics.durations.with({ policy: this.policy })).observe(ms / 1_000);
+    const { metrics } = this.engine;
+    try {
+      (this.#durations ??= metrics.durations.with({ policy: this.policy })).observe(ms / 1_000);
+    } catch (error) {
+      metrics.failed(error);
+    }
   }
 
   countRetry(): void {
-    this.engine.metrics.retries.with({ policy: this.policy }).inc();
+    this.#count(({ retries }) => retries.with({ policy: this.policy }));
   }
 
   countHedge(): void {
-    this.engine.metrics.hedges.with({ policy: this.policy }).inc();
+    this.#count(({ hedges }) => hedges.with({ policy: this.policy }));
   }
 
   /** A fault was injected into an attempt. */
   injected(kind: FaultKind, attempt: number): void {
-    this.engine.metrics.faults.with({ policy: this.policy, kind }).inc();
+    this.#count(({ faults }) => faults.with({ policy: this.policy, kind }));
     this.emit('call.fault', { policy: this.policy, attempt, kind });
   }
 
@@ -85,7 +94,7 @@ export class PolicyObserver {
 
   countTransition(from: string, to: string): void {
     this.#ensureRest().transitioned = true;
-    this.engine.metrics.transitions.with({ policy: this.policy, from, to }).inc();
+    this.#count(({ transitions }) => transitions.with({ policy: this.policy, from, to }));
   }
 
   /** Tells of refused calls once a second an outcome, not once a call. */
@@ -117,6 +126,15 @@ export class PolicyObserver {
   /** The last hundred events, oldest first. */
   get recent(): readonly PolicyEvent[] {
     return [...(this.#rest?.ring ?? [])];
+  }
+
+  #count(counterOf: (metrics: ResilienceMetrics) => Counter): void {
+    const { metrics } = this.engine;
+    try {
+      counterOf(metrics).inc();
+    } catch (error) {
+      metrics.failed(error);
+    }
   }
 
   #ensureRest(): Rest {

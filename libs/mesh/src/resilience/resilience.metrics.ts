@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import type { Counter, Gauge, Histogram, MetricFamily, MetricsClient } from '../core/metrics.port.js';
 import type { BreakerState } from '../core/policy.port.js';
 
@@ -11,6 +12,7 @@ export class ResilienceMetrics {
   readonly faults: MetricFamily<'policy' | 'kind', Counter>;
   readonly transitions: MetricFamily<'policy' | 'from' | 'to', Counter>;
   readonly states: MetricFamily<'policy' | 'state', Gauge>;
+  #hasFailed = false;
 
   constructor(metrics: MetricsClient) {
     this.calls = metrics.counter({
@@ -54,6 +56,16 @@ export class ResilienceMetrics {
       help: 'How many breakers of the policy are in the state.',
       labels: ['policy', 'state'],
     });
+  }
+
+  /** A client of the user's threw. That touches no call; the process is warned once, because it would be at each of them. */
+  failed(error: unknown): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    process.emitWarning(
+      `The metrics client threw, so that metrics of calls are missing: ${inspect(error, { depth: 0 })}`,
+      'MeshWarning',
+    );
   }
 }
 
