@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../../free-port.js';
@@ -11,10 +11,15 @@ const ACKNOWLEDGEMENT = /^PUB \$JS\.ACK\.[^\r]*\r\n\+ACK/m;
 
 /** A private nats-server with JetStream on a free port, whose store outlives it. */
 export class NatsServer extends OwnServer {
-  static async start({ jetstream = true }: { readonly jetstream?: boolean } = {}): Promise<NatsServer> {
+  static async start({
+    jetstream = true,
+    config = '',
+  }: { readonly jetstream?: boolean; readonly config?: string } = {}): Promise<NatsServer> {
     const port = await freePort();
     const folder = mkdtempSync(join(tmpdir(), 'mesh-nats-'));
-    const args = ['-a', '127.0.0.1', '-p', String(port), ...(jetstream ? ['-js', '-sd', folder] : [])];
+    const file = join(folder, 'nats.conf');
+    writeFileSync(file, config);
+    const args = ['-c', file, '-a', '127.0.0.1', '-p', String(port), ...(jetstream ? ['-js', '-sd', folder] : [])];
     const server = new NatsServer({
       process: new ServerProcess({ program: 'nats-server', args, port }),
       wire: await Wire.to(port),

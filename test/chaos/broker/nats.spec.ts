@@ -74,6 +74,24 @@ describe.skipIf(!natsIsHere)(
       expect(performance.now() - startedAt).toBeLessThan(2_000);
     });
 
+    it('makes a dead letter of the largest message that it takes, and says of a larger one that it is too large', async () => {
+      const broker = await instance();
+      const fail = (): never => {
+        throw new Error('no'.repeat(500));
+      };
+      await broker.subscribe('large', fail, { name: 'worker', ...stored });
+      const payload = new Uint8Array(1_048_576 - 8_192);
+      const sent = { ...confirmed, headers: { large: 'x'.repeat(3_900) } };
+      const { id } = await broker.publish('large', payload, sent);
+      await expect
+        .poll(async () => (await broker.deadLetters('large').list()).map(({ message }) => message.id))
+        .toEqual([id]);
+      const headers = { large: 'x'.repeat(9_000) };
+      for (const guarantee of ['sent', 'confirmed'] as const)
+        await expect(broker.publish('large', payload, { guarantee, headers })).rejects.toThrow(/beside its headers/);
+      await expect(broker.request('large', payload, { headers })).rejects.toThrow(/beside its headers/);
+    });
+
     it('keeps a dead letter whose consumer is gone, and sends those behind it again', async () => {
       const broker = await instance();
       let isWell = false;

@@ -28,6 +28,7 @@ import {
 import { absent, headersOfLetter, JetStreamLetterStore } from './jetstream-letter-store.js';
 import { bodyOf, headersOf, MESSAGE_ID, ONLY_RECEIVER, withHeaders } from './nats.message.js';
 import { PullConsumer } from './pull-consumer.js';
+import { asRefusal } from './refusal.js';
 import type { Subjects } from './subjects.js';
 
 type JetStreamModule = typeof import('@nats-io/jetstream');
@@ -223,7 +224,7 @@ export class JetStream {
     } catch (error) {
       // Perhaps the stream is gone: it is looked for before the next attempt.
       this.#streams.delete(subject);
-      throw error;
+      throw asRefusal(error, { topic, id: headers[MESSAGE_ID] });
     }
   }
 

@@ -12,7 +12,7 @@ import type { Ids } from '../../core/ids.js';
 import type { NatsBrokerOptions } from '../broker.options.js';
 import { atMost } from '../transport/at-most.js';
 import { loadClient } from '../transport/load-client.js';
-import { ERROR, HEADER } from '../transport/message-headers.js';
+import { ERROR, HEADER, type Headers } from '../transport/message-headers.js';
 import { assertSize } from '../transport/payload-limit.js';
 import type {
   ConsumeSpec,
@@ -27,9 +27,11 @@ import type {
   WireBody,
   WireReply,
 } from '../transport/transport-driver.port.js';
+import { Flushes } from './flushes.js';
 import { JetStream } from './jetstream.adapter.js';
 import {
   bodyOf,
+  bytesOf,
   fromReplyToken,
   headersOf,
   MESSAGE_ID,
@@ -37,6 +39,7 @@ import {
   replyToken,
   withHeaders,
 } from './nats.message.js';
+import { asRefusal, isForbidden } from './refusal.js';
 import { Subjects } from './subjects.js';
 
 type NatsModule = typeof import('@nats-io/transport-node');
@@ -48,6 +51,7 @@ const LONGEST_RECONNECT_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 2_000;
 const CLOSE_MS = 2_000;
 const NO_RESPONDERS = 503;
+/** For the headers, half of it for those that the message has as a dead letter: one that does not fit would come for ever. */
 const ROOM_FOR_HEADERS = 8_192;
 
 interface DriverParts {
@@ -77,7 +81,7 @@ export class NatsDriver implements TransportDriver {
   #open: { readonly connection: NatsConnection; readonly streams: JetStream } | undefined;
   #host: DriverHost | undefined;
   #inbox = '';
-  #flushing: Promise<void> | undefined;
+  readonly #flushes = new Flushes(() => this.#opened.connection.flush());
   /** Of the clock's `monotonic()`; `undefined` while connected. */
   #awaySince: number | undefined;
   #stopping = false;
@@ -118,6 +122,7 @@ export class NatsDriver implements TransportDriver {
   }
 
   request({ id, name, headers, timeoutMs, body }: OutgoingRequest): void {
+    this.#assertSize(body, headers);
     const reply = this.#inbox + replyToken(id, timeoutMs);
     this.#send(this.#subjects.request(name), body, { reply, ...withHeaders(headers, body.contentType) });
   }
@@ -125,12 +130,13 @@ export class NatsDriver implements TransportDriver {
   async publish(message: OutgoingMessage, guarantee: 'sent' | 'confirmed'): Promise<void> {
     const { id, name, body } = message;
     const headers = { ...message.headers, [MESSAGE_ID]: id };
-    if (guarantee === 'confirmed') {
-      this.#assertSize(body);
-      return this.#opened.streams.publish(name, body, headers);
-    }
-    this.#send(this.#subjects.event(name), body, withHeaders(headers, body.contentType));
-    await this.#flushed();
+    this.#assertSize(body, headers);
+    if (guarantee === 'confirmed') return this.#opened.streams.publish(name, body, headers);
+    const subject = this.#subjects.event(name);
+    this.#send(subject, body, withHeaders(headers, body.contentType));
+    await this.#flushes.took(subject).catch((error: unknown) => {
+      throw asRefusal(error, { topic: name, id });
+    });
   }
 
   async serve(pattern: string, onRequest: (request: IncomingRequest) => void): Promise<Intake> {
@@ -236,7 +242,10 @@ export class NatsDriver implements TransportDriver {
         this.#awaySince = undefined;
         streams.onReconnected();
         host.onConnected();
-      } else if (status.type === 'error') host.onFailure('the connection', status.error);
+      } else if (status.type === 'error') {
+        if (isForbidden(status.error, 'publish')) this.#flushes.onRefused(status.error.subject, status.error);
+        host.onFailure('the connection', status.error);
+      }
     }
     if (!this.#stopping) host.onDisconnected('the client gave up');
   }
@@ -257,7 +266,7 @@ export class NatsDriver implements TransportDriver {
       headers,
       body: bodyOf(message.data, headers),
       reply: ({ ok, body }: WireReply) => {
-        this.#assertSize(body);
+        this.#assertSize(body, {});
         message.respond(body.data, withHeaders(ok ? {} : { [ERROR]: '1' }, body.contentType));
       },
     };
@@ -282,6 +291,7 @@ export class NatsDriver implements TransportDriver {
       subscription.unsubscribe();
       throw error;
     }
+    if (subscription.isClosed()) throw new Error(`NATS does not permit to read "${subscription.getSubject()}".`);
     return {
       stop: async () => {
         if (!subscription.isClosed()) await subscription.drain();
@@ -290,23 +300,14 @@ export class NatsDriver implements TransportDriver {
   }
 
   #send(subject: string, body: WireBody, options: { readonly headers?: MsgHdrs; readonly reply?: string }): void {
-    this.#assertSize(body);
-    const { connection } = this.#opened;
-    connection.publish(subject, body.data, options);
+    this.#opened.connection.publish(subject, body.data, options);
   }
 
-  /** The server has everything written so far. One question serves all who ask in the same turn. */
-  #flushed(): Promise<void> {
-    this.#flushing ??= Promise.resolve().then(() => {
-      this.#flushing = undefined;
-      return this.#opened.connection.flush();
-    });
-    return this.#flushing;
-  }
-
-  /** Headers count as well, and their size shows only when they are written: a little room is left for them. */
-  #assertSize(body: WireBody): void {
-    const limit = (this.#open?.connection.info?.max_payload ?? Number.POSITIVE_INFINITY) - ROOM_FOR_HEADERS;
-    assertSize(body, limit, { takes: 'this NATS server takes', raise: 'max_payload' });
+  /** Headers count as well: a little room is left for them, and what they need beyond it is the payload's. */
+  #assertSize(body: WireBody, headers: Headers): void {
+    const beyond = Math.max(0, bytesOf(headers) - ROOM_FOR_HEADERS / 2);
+    const limit = (this.#open?.connection.info?.max_payload ?? Number.POSITIVE_INFINITY) - ROOM_FOR_HEADERS - beyond;
+    const takes = beyond > 0 ? 'beside its headers this NATS server takes' : 'this NATS server takes';
+    assertSize(body, limit, { takes, raise: 'max_payload' });
   }
 }

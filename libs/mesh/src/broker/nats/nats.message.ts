@@ -40,6 +40,13 @@ export function fromReplyToken(token: string): { readonly id: string; readonly t
   return Number.isNaN(timeoutMs) ? { id: token } : { id: token.slice(0, end), timeoutMs };
 }
 
+/** How many bytes they take on the wire. */
+export function bytesOf(headers: Headers): number {
+  let bytes = 0;
+  for (const name in headers) bytes += name.length + Buffer.byteLength(headers[name]!) + ': \r\n'.length;
+  return bytes;
+}
+
 /**
  * Headers as the client takes them, already written: its own keep every value in a list in a map, to write it once. All
  * that `publish` asks of them is `encode`. Where there are none the message goes without.
