@@ -61,6 +61,10 @@ export class MethodPolicy implements MethodAdvice {
   bind(next: Invocation, method: DecoratedMethod, runtime: MeshRuntime): Invocation {
     const policy = this.policyOf(method, runtime);
     if (!policy) return next;
+    if (/Generator/.test(Object.prototype.toString.call(method.original)))
+      throw new MeshConfigError(
+        `${this.#parts[0]!.decorator} on ${placeOf(method)}: a policy can't stand around a generator, whose values are fetched one by one; give back a promise or an Observable.`,
+      );
     const base = classPolicyOf(method.owner);
     const idempotent = this.#parts.findLast((part) => part.idempotent !== undefined)?.idempotent ?? base?.idempotent;
     runtime.get(CircuitBreakerManager).noteUse(policy.name, { origin: placeOf(method), idempotent });

@@ -228,6 +228,20 @@ describe('values that a decorator gives', () => {
   });
 });
 
+describe('a generator', () => {
+  it('is refused at boot, where a cast has hidden it from the compiler', async () => {
+    class Pages {
+      @(Retry() as MethodDecorator)
+      async *all(): AsyncGenerator<number> {
+        yield 1;
+      }
+    }
+    await expect(started(fixture, Pages)).rejects.toThrow(
+      "@Retry on Pages.all: a policy can't stand around a generator",
+    );
+  });
+});
+
 describe('decorators that contradict each other', () => {
   it('are an error where they stand', () => {
     expect(() => {
