@@ -111,7 +111,7 @@ export class CacheNamespace extends CacheClient {
     const { ttlMs, graceMs } = this.#settings.resolve(options);
     const tags = (options?.tags ?? []).map((tag) => checkedName('tag', tag));
     this.#loader.forget(key);
-    this.#store.set(key, { value, tags, bornAt: this.#core.stamps.next(), ttlMs, graceMs });
+    this.#store.set(key, { value, tags, ttlMs, graceMs });
   }
 
   override async getMany<T>(keys: readonly string[]): Promise<Map<string, T>> {

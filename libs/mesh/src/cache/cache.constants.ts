@@ -29,7 +29,7 @@ export const REQUIRED_TIER_TIMEOUT_MS = 4_500;
 /** How long the second tier remembers that a tag was deleted or a namespace cleared; no value lives longer in it. */
 export const MARKER_TTL_MS = 10 * 86_400_000;
 
-/** How long the second tier remembers that a key was deleted; no value waits longer to be written to it. */
+/** How long the second tier remembers that a key was deleted; no value is written to it that was loaded longer ago. */
 export const TOMBSTONE_TTL_MS = 3_600_000;
 
 /** How many entries one sweep looks at, so that it never holds up the event loop. */

@@ -5,7 +5,12 @@ import type { SettingsResolver } from './cache-settings.js';
 import type { Invalidation } from './invalidation/invalidation.message.js';
 import type { LogicalClock } from './logical-clock.js';
 import type { MemoryEntry, MemoryPartition } from './memory-tier.js';
-import { type SharedCollaborators, SharedNamespace, type SharedValue } from './second-tier/shared-namespace.js';
+import {
+  type SharedCollaborators,
+  SharedNamespace,
+  type SharedValue,
+  type WriteCallbacks,
+} from './second-tier/shared-namespace.js';
 import { TagMarkers } from './tag-markers.js';
 
 export interface StoreCollaborators {
@@ -75,10 +80,17 @@ export class NamespaceStore {
   }
 
   /** Keeps what somebody said is the value now, and tells the other instances that theirs is old. */
-  set(key: string, storable: Storable): void {
+  set(key: string, value: Omit<Storable, 'bornAt'>): void {
     this.#abandonFetch(key);
+    const at = this.deps.stamps.next();
+    const storable = { ...value, bornAt: this.deps.stamps.next() };
     const change = { op: 'expire', namespace: this.namespace, key, at: storable.bornAt } as const;
-    this.#put(key, storable, () => this.deps.announce(change));
+    // First the value, so that nobody finds nothing in between; then what keeps loads that began earlier from its place.
+    this.#put(key, storable, {
+      onWritten: () => this.deps.announce(change),
+      onDrop: () => this.#shared.remove(key, at),
+    });
+    this.#shared.bury(key, { at, kind: 'delete' });
     this.deps.announce(change);
   }
 
@@ -177,12 +189,12 @@ export class NamespaceStore {
     entry.eagerAt = Math.min(entry.freshUntil, entry.retryAt);
   }
 
-  #put(key: string, { value, bornAt, ttlMs, graceMs, tags }: Storable, onWritten?: () => void): void {
+  #put(key: string, { value, bornAt, ttlMs, graceMs, tags }: Storable, callbacks?: WriteCallbacks): void {
     const held = this.partition.entries.get(key);
     if ((held && held.bornAt > bornAt) || this.markers.deletedAt(tags) >= bornAt) return;
     const freshMs = this.#freshFor(value, ttlMs);
     this.#keep(key, { value, bornAt, tags, freshMs, graceMs, ageMs: 0 });
-    this.#shared.write(key, { value, bornAt, tags, freshMs, graceMs }, onWritten);
+    this.#shared.write(key, { value, bornAt, tags, freshMs, graceMs }, callbacks);
   }
 
   #keep(key: string, { value, bornAt, tags, freshMs: mayBeFreshMs, graceMs, ageMs }: SharedValue): void {
@@ -209,6 +221,7 @@ export class NamespaceStore {
     this.#abandonFetch(key);
     const change = { op, namespace: this.namespace, key, at: this.deps.stamps.next() };
     this.#shared.bury(key, { at: change.at, kind: op }, () => this.deps.announce(change));
+    if (op === 'delete') this.#shared.remove(key, change.at);
     this.deps.announce(change);
   }
 

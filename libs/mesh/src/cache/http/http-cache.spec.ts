@@ -382,6 +382,19 @@ describe.each(['express', 'fastify'])('@HttpCache on %s', (platform) => {
     expect((await get('/strict')).status).toBe(500);
   });
 
+  it('keeps that nothing is there, but no failure of the server', async () => {
+    for (const [error, status, runsAgain] of [
+      [new NotFoundException(), 404, false],
+      [new ServiceUnavailableException(), 503, true],
+    ] as const) {
+      const path = `/news?error=${status}`;
+      trouble = error;
+      expect((await get(path)).status).toBe(status);
+      trouble = undefined;
+      expect((await get(path)).status).toBe(runsAgain ? 200 : status);
+    }
+  });
+
   it('goes by the configuration of its namespace before its own ttl', async () => {
     fixture.options.set(cacheSchema.parse({ jitterRatio: 0, namespaces: { http: { ttlMs: 1_000 } } }));
     await get('/public/8');

@@ -35,7 +35,7 @@ export class ConnectedStore implements SecondTierStore {
     return this.store.read(keys);
   }
 
-  write(items: readonly StoredText[]): Promise<void> {
+  write(items: readonly StoredText[]): Promise<ReadonlySet<string>> {
     return this.store.write(items);
   }
 

@@ -33,8 +33,16 @@ export class KeyvSecondTierStore implements SecondTierStore {
     return values.map((value) => (typeof value === 'string' ? value : undefined));
   }
 
-  async write(items: readonly StoredText[]): Promise<void> {
-    await Promise.all(items.map(({ key, text, ttlMs }) => this.#adapter.set(key, text, Math.ceil(ttlMs))));
+  async write(items: readonly StoredText[]): Promise<ReadonlySet<string>> {
+    const results = await Promise.allSettled(items.map((item) => this.#writeOne(item)));
+    const refused = items.filter((_, i) => results[i]!.status === 'rejected').map(({ key }) => key);
+    const failure = results.find((result) => result.status === 'rejected');
+    if (failure && refused.length === items.length) throw failure.reason;
+    return new Set(refused);
+  }
+
+  async #writeOne({ key, text, ttlMs }: StoredText): Promise<unknown> {
+    return text === undefined ? this.#adapter.delete(key) : this.#adapter.set(key, text, Math.ceil(ttlMs));
   }
 
   async close(): Promise<void> {

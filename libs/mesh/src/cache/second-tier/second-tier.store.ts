@@ -1,7 +1,7 @@
-/** A value to write, with how long the store is to keep it. */
+/** A value to write, with how long the store is to keep it. Without a text the key is removed. */
 export interface StoredText {
   readonly key: string;
-  readonly text: string;
+  readonly text: string | undefined;
   readonly ttlMs: number;
 }
 
@@ -17,8 +17,8 @@ export interface SecondTierStore {
   open(onReady: () => void, onError: (error: unknown) => void): void;
   /** What each key holds, in the order of the keys. Rejects when the store can't say. */
   read(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
-  /** Rejects unless all were written. */
-  write(items: readonly StoredText[]): Promise<void>;
+  /** Writes in the order of the items. Resolves with the keys that it refused; rejects when none was written. */
+  write(items: readonly StoredText[]): Promise<ReadonlySet<string>>;
   /** The connection has not answered for too long: begins anew with another one, where there are connections. */
   reconnect?(): void;
   /** Lets go of the connection at once. The store is never used afterwards. */

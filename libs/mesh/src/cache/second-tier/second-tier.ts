@@ -10,7 +10,7 @@ import type { Policy } from '../../core/policy.port.js';
 import type { CacheOptions } from '../cache.options.js';
 import { SecondTierMetrics, type SecondTierOperation } from './second-tier.metrics.js';
 import type { SecondTierStore } from './second-tier.store.js';
-import { type QueuedWrite, WriteQueue } from './write-queue.js';
+import { bytesOf, type QueuedWrite, WriteQueue } from './write-queue.js';
 
 export interface SecondTierCollaborators {
   readonly clock: Clock;
@@ -24,6 +24,8 @@ export interface SecondTierCollaborators {
 
 /** How many writes go out together. */
 const BATCH = 100;
+/** How large a batch may be, in bytes: what has to leave in `writeTimeoutMs` over a slow network, too. */
+const BATCH_BYTES = 1_024 * 1_024;
 /** How long a shutdown waits for what is queued, in milliseconds. */
 const DRAIN_MS = 2_000;
 /** How long a connection may leave everything unanswered before there is a new one, in milliseconds. */
@@ -43,6 +45,9 @@ export class SecondTier {
   #reason = '';
   /** Since when nothing was answered. */
   #silentSince: number | undefined;
+  /** Since when every operation failed. */
+  #failingSince: number | undefined;
+  #answeredAt = 0;
   #drainLeftMs = DRAIN_MS;
   #probe: Timer | undefined;
   #retry: Timer | undefined;
@@ -115,9 +120,9 @@ export class SecondTier {
     this.#flush();
   }
 
-  /** What waits to be written under the key. */
-  pending(key: string): string | undefined {
-    return this.#queue.get(key)?.text;
+  /** What waits to be written under the key; without a text, that the key is removed. */
+  pending(key: string): Pick<QueuedWrite, 'text'> | undefined {
+    return this.#queue.get(key);
   }
 
   readHealth(): HealthReport {
@@ -164,18 +169,51 @@ export class SecondTier {
 
   async #writeBatches(): Promise<void> {
     const { clock, options } = this.deps;
+    // What one call writes goes out together.
+    await Promise.resolve();
     for (;;) {
-      const batch = this.#queue.batch(BATCH, clock.monotonic());
+      const batch = this.#queue.batch(BATCH, BATCH_BYTES, clock.monotonic());
       if (batch.length === 0 || this.#state !== 'up') return;
       try {
-        await this.#run('write', options.current.secondTier.writeTimeoutMs, () => this.store.write(batch));
-        this.#queue.confirm(batch);
-      } catch {
-        // Counted by #run. What was not written stays queued.
-        this.#retryLater();
-        return;
+        const { writeTimeoutMs } = options.current.secondTier;
+        const refused = await this.#run('write', writeTimeoutMs, () => this.#write(batch));
+        this.#queue.confirm(batch.filter(({ key }) => !refused.has(key)));
+        const returned = batch.filter(({ key }) => refused.has(key));
+        if (returned.length > 0) this.#metrics.failed('write', 'error');
+        this.#queue.refuse(returned);
+        if (returned.every(({ kind }) => kind === 'value')) continue;
+      } catch (error) {
+        // Counted by #run. What was not written stays queued, but for what is too large to ever leave in time.
+        if (error instanceof SecondTierTimeout && bytesOf(batch) > BATCH_BYTES) this.#queue.refuse(batch);
       }
+      this.#retryLater();
+      return;
     }
+  }
+
+  /** The keys that the store refused, while it answers otherwise. */
+  async #write(batch: readonly QueuedWrite[]): Promise<ReadonlySet<string>> {
+    const outdated = await this.#voidOf(batch.filter(({ kind }) => kind !== 'value'));
+    const due = outdated.size === 0 ? batch : batch.filter((write) => !outdated.has(write));
+    if (due.length === 0) return new Set();
+    const refused = await this.store.write(due).catch(async () => {
+      // It is the store's failure if it does not answer this either.
+      await this.store.read([PROBE_KEY]);
+      return new Set(due.map(({ key }) => key));
+    });
+    const dead = await this.#voidOf(due.filter(({ kind, key }) => kind === 'value' && !refused.has(key)));
+    if (dead.size > 0) await this.store.write([...dead].map(({ key }) => ({ key, text: undefined, ttlMs: 0 })));
+    return refused;
+  }
+
+  /** Those of the writes that what the store holds makes void. */
+  async #voidOf(writes: readonly QueuedWrite[]): Promise<ReadonlySet<QueuedWrite>> {
+    const judged = writes.flatMap((write) => (write.unless ? [{ write, unless: write.unless }] : []));
+    if (judged.length === 0) return new Set();
+    const held = await this.store.read(judged.map(({ unless }) => unless.key));
+    return new Set(
+      judged.filter(({ unless }, i) => held[i] !== undefined && unless.holds(held[i])).map(({ write }) => write),
+    );
   }
 
   #retryLater(): void {
@@ -208,9 +246,12 @@ export class SecondTier {
     try {
       const result = await this.#bounded(limitMs, work);
       this.#silentSince = undefined;
+      this.#failingSince = undefined;
+      this.#answeredAt = this.deps.clock.monotonic();
       return result;
     } catch (error) {
       this.#reason = reasonOf(error);
+      this.#failingSince ??= startedAt;
       // An error is an answer, too; a connection that is silent for long is no better than none.
       this.#silentSince = error instanceof SecondTierTimeout ? (this.#silentSince ?? startedAt) : undefined;
       throw error;
@@ -233,12 +274,37 @@ export class SecondTier {
     this.#state = 'up';
     for (const timer of [this.#probe, this.#retry]) timer?.cancel();
     this.#retry = undefined;
+    this.#watch();
     this.#flush();
+  }
+
+  /** Finds out that the store is away where nobody asks it, or too few for the breaker to open. */
+  #watch(): void {
+    this.#probe?.cancel();
+    this.#probe = this.deps.contexts.exit(() =>
+      this.deps.clock.setTimer(() => {
+        const { probeMs, readTimeoutMs } = this.deps.options.current.secondTier;
+        const isAnswering = this.deps.clock.monotonic() - this.#answeredAt < probeMs;
+        if (isAnswering) return this.#watch();
+        void this.#run('probe', readTimeoutMs, () => this.store.read([PROBE_KEY])).then(
+          () => this.#state === 'up' && this.#watch(),
+          () => this.#leaveOrWatch(),
+        );
+      }, this.deps.options.current.secondTier.probeMs),
+    );
+  }
+
+  #leaveOrWatch(): void {
+    if (this.#state !== 'up') return;
+    const now = this.deps.clock.monotonic();
+    if (now - (this.#failingSince ?? now) >= SILENCE_MS) this.#leave();
+    else this.#watch();
   }
 
   #leave(): void {
     if (this.#state !== 'up' && this.#state !== 'connecting') return;
     this.#state = 'away';
+    this.#probe?.cancel();
     this.deps.events.emit('cache.second-tier', { state: 'away', reason: this.#reason, queued: this.#queue.size });
     this.deps.contexts.exit(() => this.#scheduleProbe());
   }
@@ -278,6 +344,7 @@ export class SecondTier {
       reason: 'a probe was answered',
       queued: this.#queue.size,
     });
+    this.#watch();
     this.#flush();
   }
 }

@@ -30,6 +30,13 @@ export interface SharedValue {
   readonly ageMs: number;
 }
 
+export interface WriteCallbacks {
+  /** The second tier has it. */
+  onWritten(): void;
+  /** It will not get there: it can't be encoded, the store refused it, or the queue was full. */
+  onDrop(): void;
+}
+
 /** What stands before the encoded value. Instants in epoch ms. */
 interface Header {
   readonly born: number;
@@ -44,6 +51,9 @@ interface Tombstone {
   readonly at: number;
   readonly kind: 'delete' | 'expire';
 }
+
+/** How far the clocks of two instances may be apart where a mark's life is compared with a value's, in milliseconds. */
+const MAX_SKEW_MS = 60_000;
 
 /** Longer keys, and those that no store could spell, go in as a digest. */
 const MAX_KEY_LENGTH = 300;
@@ -63,11 +73,11 @@ export class SharedNamespace {
     return this.deps.secondTier() !== undefined;
   }
 
-  /** Writes in the background; `onWritten` is called when the second tier has it. */
+  /** Writes in the background. */
   write(
     key: string,
     { value, bornAt, tags, freshMs, graceMs }: Omit<SharedValue, 'ageMs'>,
-    onWritten?: () => void,
+    callbacks?: WriteCallbacks,
   ): void {
     const tier = this.deps.secondTier();
     if (!tier) return;
@@ -86,14 +96,33 @@ export class SharedNamespace {
     } catch {
       // It stays in memory; that it can't travel is no reason to fail the call that made it.
       tier.metrics.unencodable.inc();
+      callbacks?.onDrop();
       return;
     }
-    const expiresAt = this.deps.clock.monotonic() + Math.min(ttlMs, TOMBSTONE_TTL_MS);
-    tier.write({ key: this.#key('k', key), text, ttlMs, kind: 'value', expiresAt, ...(onWritten && { onWritten }) });
+    // Not later than the mark of a deletion that this value was too slow for.
+    const waitMs = Math.min(ttlMs, bornAt + TOMBSTONE_TTL_MS - now);
+    const expiresAt = this.deps.clock.monotonic() + waitMs;
+    const outlivesMark = header.keep > bornAt + TOMBSTONE_TTL_MS - MAX_SKEW_MS;
+    const unless = { key: this.#key('d', key), holds: (grave: string) => isDeletedBy(grave, bornAt) };
+    tier.write({
+      key: this.#key('k', key),
+      text,
+      ttlMs,
+      kind: 'value',
+      expiresAt,
+      ...(outlivesMark && { unless }),
+      ...callbacks,
+    });
   }
 
-  bury(key: string, tombstone: Tombstone, onWritten: () => void): void {
-    this.#invalidate(this.#key('d', key), JSON.stringify(tombstone), TOMBSTONE_TTL_MS, tombstone.at, onWritten);
+  bury(key: string, tombstone: Tombstone, onWritten?: () => void): void {
+    const ttlMs = tombstone.kind === 'delete' ? TOMBSTONE_TTL_MS : MARKER_TTL_MS;
+    this.#invalidate(this.#key('d', key), JSON.stringify(tombstone), ttlMs, tombstone.at, onWritten);
+  }
+
+  /** Takes away a value that was deleted at the stamp: it may have longer to live than the mark. */
+  remove(key: string, stamp: number): void {
+    this.#invalidate(this.#key('k', key), undefined, 0, stamp);
   }
 
   mark(tag: string, stamp: number): void {
@@ -101,17 +130,31 @@ export class SharedNamespace {
   }
 
   markAll(stamp: number): void {
-    const expiresAt = this.deps.clock.monotonic() + MARKER_TTL_MS;
-    this.deps
-      .secondTier()
-      ?.write({ key: this.#key('c', ''), text: `${stamp}`, ttlMs: MARKER_TTL_MS, kind: 'invalidation', expiresAt });
+    const key = this.#key('c', '');
+    // What was dropped may be older than a clear() that waits.
+    const at = Math.max(stamp, stampOf(this.deps.secondTier()?.pending(key)?.text ?? '') ?? 0);
+    this.deps.secondTier()?.write({
+      key,
+      text: `${at}`,
+      ttlMs: MARKER_TTL_MS,
+      kind: 'clear',
+      expiresAt: this.deps.clock.monotonic() + MARKER_TTL_MS,
+      unless: { key, holds: (text) => isLater(text, at) },
+    });
   }
 
-  #invalidate(key: string, text: string, ttlMs: number, stamp: number, onWritten: () => void = () => undefined): void {
-    const expiresAt = this.deps.clock.monotonic() + ttlMs;
-    // One invalidation too many to remember: then everything older than it has to go.
-    const onDrop = (): void => this.markAll(stamp);
-    this.deps.secondTier()?.write({ key, text, ttlMs, kind: 'invalidation', expiresAt, onWritten, onDrop });
+  #invalidate(key: string, text: string | undefined, ttlMs: number, stamp: number, onWritten?: () => void): void {
+    this.deps.secondTier()?.write({
+      key,
+      text,
+      ttlMs,
+      kind: 'invalidation',
+      expiresAt: this.deps.clock.monotonic() + MARKER_TTL_MS,
+      ...(text !== undefined && { unless: { key, holds: (held: string) => isLater(held, stamp) } }),
+      ...(onWritten && { onWritten }),
+      // One invalidation too many to remember: then everything older than it has to go.
+      onDrop: () => this.markAll(stamp),
+    });
   }
 
   /** The value, unless it is too old or was deleted. */
@@ -120,15 +163,16 @@ export class SharedNamespace {
     const keys = [this.#key('k', key), this.#key('d', key), this.#key('c', '')] as const;
     const found = await tier?.read(async (read) => {
       const [stored, grave, cleared] = await read(keys);
-      const text = tier.pending(keys[0]) ?? stored;
+      const queued = tier.pending(keys[0]);
+      const text = queued ? queued.text : stored;
       if (text === undefined) return undefined;
       const header = parsed<Header>(text.slice(0, text.indexOf('\n')));
       if (header) await this.#learnMarks(read, header.tags, cleared);
-      return { header, text, grave: tier.pending(keys[1]) ?? grave };
+      return { header, text, graves: [tier.pending(keys[1])?.text, grave] };
     });
     if (!tier || !found) return undefined;
-    const { header, text, grave } = found;
-    const tombstone = grave === undefined ? undefined : parsed<Tombstone>(grave);
+    const { header, text, graves } = found;
+    const tombstone = latest(graves);
     if (header) return this.#judge(tier, header, text, tombstone);
     tier.metrics.undecodable.inc();
     return undefined;
@@ -146,14 +190,15 @@ export class SharedNamespace {
   }
 
   #note(text: string | undefined, mark: (stamp: number) => void): void {
-    const stamp = Number(text ?? Number.NaN);
-    if (!Number.isFinite(stamp)) return;
+    const stamp = stampOf(text ?? '');
+    if (stamp === undefined) return;
     this.deps.stamps.observe(stamp);
     mark(stamp);
   }
 
   #judge(tier: SecondTier, header: Header, text: string, tombstone: Tombstone | undefined): SharedValue | undefined {
     const now = this.deps.clock.now();
+    if (tombstone) this.deps.stamps.observe(tombstone.at);
     const buried = tombstone !== undefined && tombstone.at >= header.born;
     if (now >= header.keep || (buried && tombstone.kind === 'delete')) return undefined;
     if (this.markers.deletedAt(header.tags) >= header.born) return undefined;
@@ -182,6 +227,26 @@ export class SharedNamespace {
         : `#${createHash('sha256').update(Buffer.from(key, 'utf16le')).digest('base64url')}`;
     return `${this.deps.keyPrefix()}:${this.name}:${kind}:${spelled}`;
   }
+}
+
+/** The stamp of a mark: of a key, a tag or a namespace. */
+function stampOf(mark: string): number | undefined {
+  const content = parsed<number | Tombstone>(mark);
+  const stamp = typeof content === 'object' ? content?.at : content;
+  return typeof stamp === 'number' ? stamp : undefined;
+}
+
+function isLater(mark: string, stamp: number): boolean {
+  return (stampOf(mark) ?? 0) >= stamp;
+}
+
+function isDeletedBy(grave: string, bornAt: number): boolean {
+  return parsed<Tombstone>(grave)?.kind === 'delete' && isLater(grave, bornAt);
+}
+
+function latest(graves: readonly (string | undefined)[]): Tombstone | undefined {
+  const tombstones = graves.flatMap((grave) => (grave === undefined ? [] : [parsed<Tombstone>(grave)]));
+  return tombstones.reduce((a, b) => ((b?.at ?? 0) > (a?.at ?? 0) ? b : a), undefined);
 }
 
 /** What another program wrote there is nothing, and no failure of the store. */

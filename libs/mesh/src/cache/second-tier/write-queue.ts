@@ -1,8 +1,16 @@
 import type { StoredText } from './second-tier.store.js';
 
 export interface QueuedWrite extends StoredText {
-  /** Invalidations are kept when values have to go: a lost value costs a load, a lost invalidation a wrong answer. */
-  readonly kind: 'value' | 'invalidation';
+  /**
+   * Invalidations are kept when values have to go: a lost value costs a load, a lost invalidation a wrong answer. The
+   * clearing of a namespace, of which there is one each, is never dropped: it stands in for the others.
+   */
+  readonly kind: 'value' | 'invalidation' | 'clear';
+  /**
+   * What in the store makes this write void. Invalidations are compared before they are written, so that none takes the
+   * place of a later one; values afterwards, so that no deletion slips in between, and are removed again.
+   */
+  readonly unless?: { readonly key: string; holds(text: string): boolean };
   /** Monotonic instant after which writing it makes no sense any more. */
   readonly expiresAt: number;
   /** Called when the store has it. */
@@ -40,19 +48,40 @@ export class WriteQueue {
 
   push(write: QueuedWrite): void {
     this.#remove(write.key);
+    // Alone it would push out all others.
+    if (write.kind === 'value' && sizeOf(write) > this.limits().maxQueuedBytes) return this.onDrop(write);
     this.#writes.set(write.key, write);
     this.#bytes += sizeOf(write);
     this.#trim();
   }
 
-  /** The oldest writes, still queued; those that came too late are forgotten. */
-  batch(count: number, now: number): QueuedWrite[] {
+  /**
+   * The oldest writes, still queued, at least one and no more than the count and the bytes allow; those that came too
+   * late are forgotten.
+   */
+  batch(count: number, maxBytes: number, now: number): QueuedWrite[] {
     const writes: QueuedWrite[] = [];
+    let bytes = 0;
     for (const write of this.#writes.values()) {
-      if (now >= write.expiresAt) this.#remove(write.key);
-      else if (writes.push(write) >= count) break;
+      if (now >= write.expiresAt) {
+        this.#remove(write.key);
+        continue;
+      }
+      bytes += sizeOf(write);
+      if (writes.length > 0 && bytes > maxBytes) break;
+      if (writes.push(write) >= count) break;
     }
     return writes;
+  }
+
+  /** Takes out what the store does not take. Values are lost; invalidations wait behind the others for another try. */
+  refuse(writes: readonly QueuedWrite[]): void {
+    for (const write of writes) {
+      if (this.#writes.get(write.key) !== write) continue;
+      this.#remove(write.key);
+      if (write.kind === 'value') this.onDrop(write);
+      else this.push(write);
+    }
   }
 
   /** Takes out what was written, unless something newer took its place meanwhile. */
@@ -85,6 +114,11 @@ export class WriteQueue {
   }
 }
 
+/** What the writes take together, in bytes. */
+export function bytesOf(writes: readonly QueuedWrite[]): number {
+  return writes.reduce((bytes, write) => bytes + sizeOf(write), 0);
+}
+
 function sizeOf({ key, text }: QueuedWrite): number {
-  return 2 * (key.length + text.length) + 100;
+  return 2 * (key.length + (text?.length ?? 0)) + 100;
 }
