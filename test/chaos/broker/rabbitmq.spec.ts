@@ -41,6 +41,28 @@ describe.skipIf(rabbitMq.whyNot)(`RabbitMQ, in its own ways${rabbitMq.whyNot}`, 
     await expect(broker.publish('nobody', 1)).resolves.toBeDefined();
   });
 
+  it.each(['sent', 'confirmed'] as const)(
+    'tells at once that a queue refused a message to be %s, and doubles it for nobody',
+    async (guarantee) => {
+      const { broker } = await instance();
+      const got: unknown[] = [];
+      await broker.subscribe('orders', (n) => void got.push(n), { name: 'worker', guarantee: 'atLeastOnce' });
+      await server.withChannel(async (channel) => {
+        const queue = `${namePrefix}.full`;
+        const full = { 'x-max-length': 1, 'x-overflow': 'reject-publish' };
+        await channel.queueDeclare({ queue, durable: true, arguments: full });
+        await channel.queueBind({ queue, exchange: `${namePrefix}.events`, routingKey: 'orders' });
+      });
+      await broker.publish('orders', 1, { guarantee });
+      await expect(broker.publish('orders', 2, { guarantee })).rejects.toMatchObject({
+        code: 'MESH_PUBLISH_UNCONFIRMED',
+        message: expect.stringContaining('refused it') as string,
+        details: { outcome: 'unknown' },
+      });
+      await expect.poll(() => got).toEqual([1, 2]);
+    },
+  );
+
   it('gives a message that waits for its next delivery to no one before its time, however it got there', async () => {
     const { broker } = await instance();
     const at: number[] = [];

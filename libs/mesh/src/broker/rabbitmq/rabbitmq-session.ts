@@ -71,19 +71,28 @@ export class RabbitMqSession {
     return this.#asking.basicPublish(envelope, body);
   }
 
-  /** Resolves when the server has it. */
-  async publish(envelope: Envelope, body: Buffer): Promise<void> {
+  /**
+   * Resolves when the server has it.
+   * @throws {PublishUnconfirmedError} when a queue refused it. Offered again, it would be doubled in those that took it.
+   */
+  async publish(envelope: Envelope, body: Buffer, topic: string): Promise<void> {
     this.#batch.begin();
-    await this.#confirming.basicPublish(envelope, body);
+    try {
+      await this.#confirming.basicPublish(envelope, body);
+    } catch (error) {
+      if ((error as { readonly code?: unknown }).code !== 'NACK') throw error;
+      const reason = 'a queue of RabbitMQ refused it, perhaps because it is full';
+      const outcome = envelope.exchange ? 'unknown' : 'unsent';
+      throw new PublishUnconfirmedError({ topic, id: idOf(envelope) }, outcome, { reason, cause: error });
+    }
   }
 
   /**
    * Resolves when every queue that it was routed to has stored it.
-   * @throws {PublishUnconfirmedError} when there is no such queue: the server would confirm and forget it.
+   * @throws {PublishUnconfirmedError} when there is no such queue - the server would confirm and forget it - or one refused it.
    */
   async store(envelope: Envelope, body: Buffer, topic: string): Promise<void> {
-    this.#batch.begin();
-    await this.#confirming.basicPublish({ ...envelope, durable: true, mandatory: true }, body);
+    await this.publish({ ...envelope, durable: true, mandatory: true }, body, topic);
     // What comes back comes before the confirmation, but the client tells it a turn later.
     await new Promise((resolve) => setImmediate(resolve));
     if (this.#returned.delete(returnKey(envelope)))

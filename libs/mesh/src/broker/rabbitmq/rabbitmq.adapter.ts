@@ -148,7 +148,7 @@ export class RabbitMqDriver implements TransportDriver {
     const envelope = { ...propertiesOf(message), ...routing };
     assertHeadersFit(envelope.headers);
     if (guarantee === 'confirmed') await this.#opened.keeper.session.store(envelope, bytesOf(body), name);
-    else await this.#opened.keeper.session.publish(envelope, bytesOf(body));
+    else await this.#opened.keeper.session.publish(envelope, bytesOf(body), name);
   }
 
   async serve(pattern: string, onRequest: (request: IncomingRequest) => void): Promise<Intake> {
