@@ -1,14 +1,16 @@
-/** How many objects of one value are looked at; what lies beyond is not counted. */
+/** How many objects of one value are looked at; what lies beyond is not counted. Sampling makes that rare. */
 const MAX_NODES = 5_000;
-/** Longer arrays are measured by a sample of this many elements. */
-const ARRAY_SAMPLE = 100;
+/** Longer lists, and objects with more properties, are measured by a sample of this many elements. */
+const SAMPLE = 100;
+/** The same inside other objects, and deeper down. */
+const NESTED_SAMPLES = [SAMPLE, 30, 10];
 
 const OBJECT_BYTES = 32;
 const SLOT_BYTES = 8;
 
 /**
- * What a value takes on the heap, in bytes, roughly: within a factor of two for plain data, and cheap enough to run at
- * every store. Objects that several values share count in each of them.
+ * What a value takes on the heap, in bytes, roughly: within a factor of two for plain data whose elements are alike, and
+ * cheap enough to run at every store. Objects that several values share count in each of them.
  */
 export function estimateBytes(value: unknown): number {
   const budget = { nodes: MAX_NODES };
@@ -29,22 +31,31 @@ function measure(value: unknown, budget: { nodes: number }, path: Set<object>): 
 }
 
 function measureParts(value: object, budget: { nodes: number }, path: Set<object>): number {
-  let bytes = 0;
-  if (Array.isArray(value)) {
-    const step = Math.max(1, Math.floor(value.length / ARRAY_SAMPLE));
-    for (let i = 0; i < value.length; i += step) bytes += (SLOT_BYTES + measure(value[i], budget, path)) * step;
-    return bytes;
-  }
-  if (value instanceof Map) {
-    for (const [key, item] of value) bytes += 2 * SLOT_BYTES + measure(key, budget, path) + measure(item, budget, path);
-    return bytes;
-  }
-  if (value instanceof Set) {
-    for (const item of value) bytes += SLOT_BYTES + measure(item, budget, path);
-    return bytes;
-  }
+  const part = (item: unknown): number => SLOT_BYTES + measure(item, budget, path);
+  const sample = NESTED_SAMPLES[path.size - 1] ?? 10;
+  if (Array.isArray(value)) return sum(value, value.length, sample, part);
+  if (value instanceof Map) return sum(value, value.size, sample, ([key, item]) => part(key) + part(item));
+  if (value instanceof Set) return sum(value, value.size, sample, part);
+  const names = Object.getOwnPropertyNames(value);
+  // Those of a large object are its own; those of a small one are shared with its like.
+  const nameBytes = names.length > SAMPLE ? part : () => 0;
   // Getters are not run: they may do anything.
-  for (const { value: item } of Object.values(Object.getOwnPropertyDescriptors(value)))
-    bytes += SLOT_BYTES + measure(item, budget, path);
-  return bytes;
+  return sum(
+    names,
+    names.length,
+    SAMPLE,
+    (name) => nameBytes(name) + part(Object.getOwnPropertyDescriptor(value, name)?.value),
+  );
+}
+
+/** The sum over all items, from up to twice as many as the sample says, evenly spread. */
+function sum<T>(items: Iterable<T>, count: number, sample: number, bytesOf: (item: T) => number): number {
+  const step = Math.max(1, Math.floor(count / sample));
+  let [bytes, index, measured] = [0, 0, 0];
+  for (const item of items) {
+    if (index++ % step !== 0) continue;
+    bytes += bytesOf(item);
+    measured++;
+  }
+  return measured === 0 ? 0 : (bytes / measured) * count;
 }
