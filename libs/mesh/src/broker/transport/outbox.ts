@@ -167,8 +167,11 @@ export class Outbox {
     this.#sending.delete(outgoing);
     this.#resume(outgoing);
     this.#timeouts.remove(outgoing);
-    // It stays in the queue as a husk, which `flush` skips.
-    if (outgoing.waits) this.#leaveQueue(outgoing);
+    if (outgoing.waits) {
+      // It stays in the queue, which `flush` skips, until half of the queue is like it.
+      this.#leaveQueue(outgoing);
+      if (this.#waiting.length > 2 * this.#waitingMessages) this.#sweep();
+    }
     this.#bytes -= outgoing.bytes;
     if (--this.#messages === 0) this.#parts.onIdle();
     return outgoing.publisher;
@@ -185,9 +188,9 @@ export class Outbox {
     if (isSendable) return;
     if (this.#waitingMessages >= buffer.maxMessages)
       throw new OverloadedError(what, buffer.maxMessages, 'messages wait for the broker');
-    if (this.#waiting.length > 2 * buffer.maxMessages) this.#sweep();
   }
 
+  /** Those that ended would keep their payloads, which no limit counts any more. */
   #sweep(): void {
     const alive = [...this.#waiting].filter(({ ended }) => !ended);
     this.#waiting.clear();

@@ -1,0 +1,28 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, it } from 'vitest';
+import { transportFixture } from '../../../../../test/broker/scripted-driver.fixture.js';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+const KIB = 1_024;
+
+/** Bytes of buffers that are still referred to. */
+function heldBytes(): number {
+  collect();
+  return process.memoryUsage().arrayBuffers;
+}
+
+it('keeps nothing of the messages whose time went by while the broker was away', async () => {
+  const { broker, clock } = await transportFixture({}, { startsAway: 'no answer' });
+  const before = heldBytes();
+  for (let round = 0; round < 20; round++) {
+    const payload = (): Uint8Array => new Uint8Array(256 * KIB);
+    const sent = Array.from({ length: 8 }, () => broker.publish('orders', payload(), { timeoutMs: 100 }));
+    const results = Promise.allSettled(sent);
+    await clock.advance(200);
+    await results;
+  }
+  expect((heldBytes() - before) / KIB).toBeLessThan(4 * KIB);
+  await broker.stop();
+});
