@@ -49,7 +49,7 @@ describe.skipIf(rabbitMq.whyNot)(`RabbitMQ, in its own ways${rabbitMq.whyNot}`, 
       await broker.subscribe('orders', (n) => void got.push(n), { name: 'worker', guarantee: 'atLeastOnce' });
       await server.withChannel(async (channel) => {
         const queue = `${namePrefix}.full`;
-        const full = { 'x-max-length': 1, 'x-overflow': 'reject-publish' };
+        const full = { 'x-max-length': 1, 'x-overflow': 'reject-publish' } as const;
         await channel.queueDeclare({ queue, durable: true, arguments: full });
         await channel.queueBind({ queue, exchange: `${namePrefix}.events`, routingKey: 'orders' });
       });

@@ -14,7 +14,7 @@ function heldBytes(): number {
 }
 
 it('keeps nothing of the messages whose time went by while the broker was away', async () => {
-  const { broker, clock } = await transportFixture({}, { startsAway: 'no answer' });
+  const { broker, clock, told } = await transportFixture({}, { startsAway: 'no answer' });
   const before = heldBytes();
   for (let round = 0; round < 20; round++) {
     const payload = (): Uint8Array => new Uint8Array(256 * KIB);
@@ -23,6 +23,8 @@ it('keeps nothing of the messages whose time went by while the broker was away',
     await clock.advance(200);
     await results;
   }
+  // Errors hold on to the frames that they were made in.
+  told.length = 0;
   expect((heldBytes() - before) / KIB).toBeLessThan(4 * KIB);
   await broker.stop();
 });
