@@ -194,6 +194,36 @@ describe('a value that the store does not take', () => {
 });
 
 describe('a store that hangs', () => {
+  it('is away within two reads, however many were answered before', async () => {
+    const { cache, connection, states } = await shared.instance();
+    const read = (key: string) => cache.getOrSet(key, () => 'loaded');
+    for (let i = 0; i < 1_000; i++) await read(`before ${i}`);
+    connection.mode = 'hangs';
+    for (let i = 0; i < 40; i++) {
+      void read(`during ${i}`);
+      await shared.clock.advance(5);
+    }
+    expect(states).toEqual(['away']);
+    const startedAt = shared.clock.monotonic();
+    await read('after');
+    expect(shared.clock.monotonic()).toBe(startedAt);
+    await cache.stop();
+  });
+
+  it('is not taken for away by what waited for it at one moment', async () => {
+    const { cache, connection, states } = await shared.instance();
+    for (let i = 0; i < 100; i++) await cache.getOrSet(`before ${i}`, () => 'loaded');
+    connection.mode = 'hangs';
+    const late = Array.from({ length: 50 }, (_, i) => cache.getOrSet(`during ${i}`, () => 'loaded'));
+    await shared.clock.advance(99);
+    connection.mode = 'well';
+    await shared.clock.advance(1);
+    await Promise.all(late);
+    await cache.getOrSet('after', () => 'loaded');
+    expect(states).toEqual([]);
+    await cache.stop();
+  });
+
   it('is away after a few seconds although nobody asks it, and is back after a probe', async () => {
     const { cache, connection, states } = await shared.instance();
     await cache.set('hot', 1);

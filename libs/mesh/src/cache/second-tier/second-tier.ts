@@ -10,6 +10,7 @@ import type { Policy } from '../../core/policy.port.js';
 import type { CacheOptions } from '../cache.options.js';
 import { SecondTierMetrics, type SecondTierOperation } from './second-tier.metrics.js';
 import type { SecondTierStore } from './second-tier.store.js';
+import { SecondTierTimeout, StoreLiveness } from './store-liveness.js';
 import { bytesOf, type QueuedWrite, WriteQueue } from './write-queue.js';
 
 export interface SecondTierCollaborators {
@@ -28,26 +29,22 @@ const BATCH = 100;
 const BATCH_BYTES = 1_024 * 1_024;
 /** How long a shutdown waits for what is queued, in milliseconds. */
 const DRAIN_MS = 2_000;
-/** How long a connection may leave everything unanswered before there is a new one, in milliseconds. */
+/** How long a connection may leave everything unanswered, in milliseconds: then it is no better than none. */
 const SILENCE_MS = 2_000;
 export const PROBE_KEY = 'mesh:probe';
 
 /**
  * The guard around the second tier. A read waits once and at most `readTimeoutMs`, and not at all while the store is
- * away; writes go out in the background. Away is where the circuit breaker puts it, and only a probe of its own, once
- * every `probeMs`, brings it back, so that no caller's request is spent on finding out.
+ * away; writes go out in the background. Away is where the circuit breaker or several failures in a row put it, and only
+ * a probe of its own, once every `probeMs`, brings it back, so that no caller's request is spent on finding out.
  */
 export class SecondTier {
   readonly #queue: WriteQueue;
   readonly #metrics: SecondTierMetrics;
+  readonly #liveness: StoreLiveness;
   #unsubscribe: readonly (() => void)[] = [];
   #state: 'closed' | 'connecting' | 'up' | 'away' = 'closed';
   #reason = '';
-  /** Since when nothing was answered. */
-  #silentSince: number | undefined;
-  /** Since when every operation failed. */
-  #failingSince: number | undefined;
-  #answeredAt = 0;
   #drainLeftMs = DRAIN_MS;
   #probe: Timer | undefined;
   #retry: Timer | undefined;
@@ -58,6 +55,7 @@ export class SecondTier {
     private readonly deps: SecondTierCollaborators,
   ) {
     this.#metrics = new SecondTierMetrics(deps.metrics);
+    this.#liveness = new StoreLiveness(deps.clock);
     this.#queue = new WriteQueue(
       () => deps.options.current.secondTier,
       (write) => {
@@ -245,15 +243,12 @@ export class SecondTier {
     const startedAt = this.deps.clock.monotonic();
     try {
       const result = await this.#bounded(limitMs, work);
-      this.#silentSince = undefined;
-      this.#failingSince = undefined;
-      this.#answeredAt = this.deps.clock.monotonic();
+      this.#liveness.succeeded();
       return result;
     } catch (error) {
       this.#reason = reasonOf(error);
-      this.#failingSince ??= startedAt;
-      // An error is an answer, too; a connection that is silent for long is no better than none.
-      this.#silentSince = error instanceof SecondTierTimeout ? (this.#silentSince ?? startedAt) : undefined;
+      this.#liveness.failed(error, startedAt);
+      if (this.#liveness.isLost(this.deps.options.current.secondTier.readTimeoutMs)) this.#leave();
       throw error;
     }
   }
@@ -284,8 +279,7 @@ export class SecondTier {
     this.#probe = this.deps.contexts.exit(() =>
       this.deps.clock.setTimer(() => {
         const { probeMs, readTimeoutMs } = this.deps.options.current.secondTier;
-        const isAnswering = this.deps.clock.monotonic() - this.#answeredAt < probeMs;
-        if (isAnswering) return this.#watch();
+        if (this.#liveness.hasAnsweredWithin(probeMs)) return this.#watch();
         void this.#run('probe', readTimeoutMs, () => this.store.read([PROBE_KEY])).then(
           () => this.#state === 'up' && this.#watch(),
           () => this.#leaveOrWatch(),
@@ -296,8 +290,7 @@ export class SecondTier {
 
   #leaveOrWatch(): void {
     if (this.#state !== 'up') return;
-    const now = this.deps.clock.monotonic();
-    if (now - (this.#failingSince ?? now) >= SILENCE_MS) this.#leave();
+    if (this.#liveness.isFailingFor(SILENCE_MS)) this.#leave();
     else this.#watch();
   }
 
@@ -330,9 +323,8 @@ export class SecondTier {
   }
 
   #endSilence(): void {
-    const now = this.deps.clock.monotonic();
-    if (this.#state !== 'away' || now - (this.#silentSince ?? now) < SILENCE_MS) return;
-    this.#silentSince = undefined;
+    if (this.#state !== 'away' || !this.#liveness.isSilentFor(SILENCE_MS)) return;
+    this.#liveness.renewed();
     this.store.reconnect?.();
   }
 
@@ -354,10 +346,4 @@ export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   // What Node makes of several addresses that failed has no message of its own.
   return error.message || String((error as { code?: string }).code ?? error.name);
-}
-
-class SecondTierTimeout extends Error {
-  constructor(limitMs: number) {
-    super(`no answer within ${limitMs} ms`);
-  }
 }
