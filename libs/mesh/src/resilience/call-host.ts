@@ -11,8 +11,8 @@ export interface CallHost extends AttemptHost {
   readonly idempotent: boolean;
   readonly timeoutMs: number;
   readonly totalTimeoutMs: number;
-  /** Whether the error is worth another attempt, if repeating is safe. */
-  isRetryable(error: unknown): boolean;
+  /** Whether the error of an attempt that began at this mark is worth another one, if repeating is safe. */
+  isRetryable(error: unknown, mark: number): boolean;
   /** Whether the callee never got the request. */
   isUnsent(error: unknown): boolean;
   /** How long the callee asks to wait. */

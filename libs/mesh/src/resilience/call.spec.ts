@@ -180,6 +180,17 @@ describe('a call through a policy', () => {
       expect(work.calls()).toBe(3);
     });
 
+    it('repeats what fails with the error object of an earlier call', async () => {
+      const policy = policyWith();
+      const always = new Error('down');
+      const earlier = policy.execute(flaky(99, always), { idempotent: true }).catch((error: unknown) => error);
+      await fixture.clock.advance(10_000);
+      expect(attemptsOf(await earlier)).toBe(3);
+      const call = policy.execute(flaky(2, always), { idempotent: true });
+      await fixture.clock.advance(10_000);
+      await expect(call).resolves.toBe(3);
+    });
+
     it('waits as long as the callee asks, and not at all when it asks for too much', async () => {
       const policy = policyWith({ totalTimeoutMs: false });
       const asks = (retryAfterMs: number) => flaky(1, Object.assign(new Error('busy'), { retryAfterMs }));

@@ -5,7 +5,7 @@ import { backoffMs } from './backoff.js';
 import type { CallHost } from './call-host.js';
 import type { CallOptions } from './call-hooks.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
-import { markAttempts } from './error-classification.js';
+import { markAttempts, marksUntilNow } from './error-classification.js';
 import { raceHedged } from './hedge.js';
 import { Pause } from './pause.js';
 import type { RetrySettings } from './policy-settings.js';
@@ -24,6 +24,8 @@ export class Call<T> implements AttemptScope<T> {
   private readonly retry: RetrySettings | false;
   private readonly budget: RetryBudget | undefined;
   readonly #startedAt: number;
+  /** The errors that were marked before the attempt began. */
+  #mark = 0;
 
   constructor(
     readonly host: CallHost,
@@ -65,6 +67,7 @@ export class Call<T> implements AttemptScope<T> {
     const { host } = this;
     for (let number = 1, now = this.#startedAt; ; number++, now = host.clock.monotonic()) {
       const attempt = new AttemptRun(this, number, now);
+      this.#mark = marksUntilNow();
       let value: T | undefined;
       let error: unknown;
       let threw = false;
@@ -127,7 +130,7 @@ export class Call<T> implements AttemptScope<T> {
     const { host, signal, options } = this;
     if (host.draining || signal?.aborted || options?.mayRepeat?.() === false) return false;
     if (!threw) return this.idempotent;
-    return (this.idempotent || host.isUnsent(error)) && host.isRetryable(error);
+    return (this.idempotent || host.isUnsent(error)) && host.isRetryable(error, this.#mark);
   }
 
   #inheritedAt(now: number): number {

@@ -1,8 +1,8 @@
 import { HttpException } from '@nestjs/common';
-import { attemptsOf } from '../core/attempts.js';
+import { wasRetriedSince } from '../core/attempts.js';
 import { isMeshError, type MeshError } from '../core/mesh.error.js';
 
-export { attemptsOf, markAttempts } from '../core/attempts.js';
+export { attemptsOf, markAttempts, marksUntilNow } from '../core/attempts.js';
 
 // Refused or given up on our side: they say nothing about the callee.
 const LOCAL = new Set([
@@ -52,9 +52,9 @@ export function isCalleeFailure(error: unknown): boolean {
   return status >= 500 || status < 400 || status === 408 || status === 429;
 }
 
-/** Whether another attempt could end differently: every failure of the callee that no inner policy has retried already. */
-export function isRepeatable(error: unknown): boolean {
-  if (!isCalleeFailure(error) || attemptsOf(error) > 1) return false;
+/** Whether another attempt could end differently: every failure of the callee that no inner policy has retried since the mark. */
+export function isRepeatable(error: unknown, mark = 0): boolean {
+  if (!isCalleeFailure(error) || wasRetriedSince(mark, error)) return false;
   return (error as ErrorLike | null | undefined)?.retryable !== false;
 }
 

@@ -142,9 +142,9 @@ export class ResiliencePolicy implements Policy, CallHost, BreakerHost, FaultHos
     }
   }
 
-  isRetryable(error: unknown): boolean {
+  isRetryable(error: unknown, mark: number): boolean {
     try {
-      return isRepeatable(error) && (this.#predicates.isRetryable?.(error) ?? true);
+      return isRepeatable(error, mark) && (this.#predicates.isRetryable?.(error) ?? true);
     } catch (thrown) {
       return !this.#predicateFailed('isRetryable', thrown);
     }
