@@ -4,7 +4,7 @@ import { remoteBroker, type RemoteBroker } from './remote-broker.fixture.js';
 
 const config = `authorization { users = [{
   user: shop, password: secret, permissions: {
-    publish: { deny: ["shop.event.not-ours"] }
+    publish: { deny: ["shop.event.not-ours", "shop.request.not-ours"] }
     subscribe: { deny: ["shop.event.not-ours", "shop.request.not-ours"] }
   }
 }] }`;
@@ -43,6 +43,20 @@ describe.skipIf(!natsIsHere)(
       });
       expect(performance.now() - startedAt).toBeLessThan(2_000);
       await expect(taken).resolves.toBeDefined();
+    });
+
+    it('tells at once of a request that reaches nobody, and of no other', async () => {
+      const { broker } = remote;
+      broker.serve('ours', () => 'answer');
+      await broker.waitFor(['ours']);
+      const refused = broker.request('not-ours');
+      const taken = broker.request('ours');
+      await expect(refused).rejects.toMatchObject({
+        code: 'MESH_NO_RESPONDER',
+        message: expect.stringMatching(/NATS refused it \(Permissions Violation.*not-ours/) as string,
+        sent: false,
+      });
+      await expect(taken).resolves.toBe('answer');
     });
 
     it('refuses the subscription that would get nothing', async () => {

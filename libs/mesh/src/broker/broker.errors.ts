@@ -3,13 +3,14 @@ import { MeshError } from '../core/mesh.error.js';
 /** What is known of a message whose sending failed: it never left, or it may have been handled. */
 export type Outcome = 'unsent' | 'unknown';
 
-/** Nobody serves the pattern. Known at once, so nothing was sent. */
+/** Nobody serves the pattern, or the broker passes it on to nobody. Known at once, so nothing was sent. */
 export class NoResponderError extends MeshError {
   /** Tells retries that the handler can't have run. */
   readonly sent = false;
 
-  constructor(pattern: string) {
-    super(`Nobody answers "${pattern}"; import the module that has its handler, or check the pattern's spelling.`, {
+  constructor(pattern: string, refusal?: string) {
+    const advice = refusal ?? "import the module that has its handler, or check the pattern's spelling";
+    super(`Nobody answers "${pattern}"; ${advice}.`, {
       code: 'MESH_NO_RESPONDER',
       status: 503,
       retryable: true,

@@ -243,11 +243,17 @@ export class NatsDriver implements TransportDriver {
         streams.onReconnected();
         host.onConnected();
       } else if (status.type === 'error') {
-        if (isForbidden(status.error, 'publish')) this.#flushes.onRefused(status.error.subject, status.error);
+        if (isForbidden(status.error, 'publish')) this.#onRefused(status.error.subject, status.error);
         host.onFailure('the connection', status.error);
       }
     }
     if (!this.#stopping) host.onDisconnected('the client gave up');
+  }
+
+  #onRefused(subject: string, error: Error): void {
+    this.#flushes.onRefused(subject, error);
+    const isMeant = (pattern: string): boolean => this.#subjects.request(pattern) === subject;
+    this.#host?.onRequestsRefused(isMeant, `NATS refused it (${error.message})`);
   }
 
   #onAnswer(error: Error | null, message: Msg): void {

@@ -124,6 +124,14 @@ export class PendingRequests {
     pending.caller.reject(new NoResponderError(pending.name));
   }
 
+  onRefused(isMeant: (pattern: string) => boolean, reason: string): void {
+    for (const pending of this.#pending.values()) {
+      if (!isMeant(pending.name)) continue;
+      this.#metricsOf(pending.name).refused.inc();
+      this.#remove(pending).reject(new NoResponderError(pending.name, reason));
+    }
+  }
+
   onRequestFailed(id: string, reason: string, outcome: Outcome = 'unknown'): void {
     const pending = this.#pending.get(id);
     if (pending) this.#fail(pending, new ConnectionLostError(pending.name, outcome, reason));

@@ -124,6 +124,8 @@ export interface DriverHost {
   onDisconnected(reason: string): void;
   onReply(requestId: string, reply: WireReply): void;
   onNoResponder(requestId: string): void;
+  /** The server takes no requests of the patterns that are meant: none of those on their way was sent. */
+  onRequestsRefused(isMeant: (pattern: string) => boolean, reason: string): void;
   /** The request will never be answered; the others may. `unsent` when that is certain. @default 'unknown' */
   onRequestFailed(requestId: string, reason: string, outcome?: Outcome): void;
   /** Something failed that nobody waits for. */

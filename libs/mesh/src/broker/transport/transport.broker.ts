@@ -244,6 +244,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
       onDisconnected: (reason) => this.#onDisconnected(reason),
       onReply: (id, reply) => this.#requests.onReply(id, reply),
       onNoResponder: (id) => this.#requests.onNoResponder(id),
+      onRequestsRefused: (isMeant, reason) => this.#requests.onRefused(isMeant, reason),
       onRequestFailed: (id, reason, outcome) => this.#requests.onRequestFailed(id, reason, outcome),
       onFailure: (what, error) => this.#tellFailure(what, error),
     };
