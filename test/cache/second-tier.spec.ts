@@ -92,8 +92,9 @@ describe('a deletion in the second tier', () => {
   it('that there was no room for becomes one of its namespace, and never an earlier one than clear() made', async () => {
     const [a, b] = [await shared.instance({ secondTier: { maxQueuedEntries: 3 } }), await shared.instance()];
     a.connection.mode = 'hangs';
-    await a.cache.delete('first');
+    const deleted = a.cache.delete('first');
     await shared.clock.advance(10_000);
+    await deleted;
     await b.cache.set('k', 'old');
     await b.cache.namespace('n').set('tagged', 'old', { tags: ['t'] });
     await shared.clock.advance(10);
@@ -105,6 +106,45 @@ describe('a deletion in the second tier', () => {
     const c = await shared.instance();
     expect(await c.cache.get('k')).toBeUndefined();
     expect(await c.cache.namespace('n').get('tagged')).toBeUndefined();
+  });
+
+  it('that there was no room for holds here before the store has heard of it', async () => {
+    const [a, b] = [await shared.instance({ secondTier: { maxQueuedEntries: 3 } }), await shared.instance()];
+    await b.cache.set('k', 'old');
+    await shared.clock.advance(10);
+    const deleted = a.cache.deleteMany(['k', 'l', 'm', 'n']);
+    expect(await a.cache.get('k')).toBeUndefined();
+    await deleted;
+  });
+});
+
+describe('more writes than there is room for', () => {
+  it('wait for a store that takes them, and all reach it', async () => {
+    const options = { secondTier: { maxQueuedEntries: 10 } };
+    const [a, b] = [await shared.instance(options), await shared.instance(options)];
+    for (let i = 0; i < 50; i++) await a.cache.set(`one ${i}`, i);
+    await b.cache.setMany(Array.from({ length: 50 }, (_, i) => [`many ${i}`, i] as const));
+    await shared.clock.advance(10);
+    const c = await shared.instance();
+    const keys = Array.from({ length: 50 }, (_, i) => [`one ${i}`, `many ${i}`]).flat();
+    expect((await c.cache.getMany(keys)).size).toBe(100);
+  });
+
+  it('fail no call while the store is away, and bring nothing old back', async () => {
+    const [a, b] = [await shared.instance(), await shared.instance()];
+    await b.cache.set('k', 'old', { ttlMs: DAY_MS });
+    await shared.clock.advance(10);
+    a.connection.mode = 'hangs';
+    await shared.clock.advance(10_000);
+    expect(a.states).toEqual(['away']);
+    await a.cache.set('k', 'new', { ttlMs: 60_000, graceMs: 0 });
+    for (let i = 0; i < 6_000; i++) await a.cache.set(`${i}`, i);
+    a.connection.mode = 'well';
+    await shared.clock.advance(5_000);
+    expect(await newcomerReads('5999')).toBe(5_999);
+    expect(await newcomerReads('k')).toBeUndefined();
+    await shared.clock.advance(2 * HOUR_MS);
+    expect(await newcomerReads('k')).toBeUndefined();
   });
 });
 

@@ -112,6 +112,7 @@ export class CacheNamespace extends CacheClient {
     const tags = (options?.tags ?? []).map((tag) => checkedName('tag', tag));
     this.#loader.forget(key);
     this.#store.set(key, { value, tags, ttlMs, graceMs });
+    await this.#store.room();
   }
 
   override async getMany<T>(keys: readonly string[]): Promise<Map<string, T>> {
@@ -120,7 +121,8 @@ export class CacheNamespace extends CacheClient {
   }
 
   override async setMany<T>(entries: Iterable<readonly [string, T]>, options?: CacheSetOptions): Promise<void> {
-    await Promise.all([...entries].map(([key, value]) => this.set(key, value, options)));
+    // One after the other, so that many wait for the second tier instead of overflowing its queue.
+    for (const [key, value] of entries) await this.set(key, value, options);
   }
 
   override async expire(key: string): Promise<boolean> {
@@ -130,7 +132,9 @@ export class CacheNamespace extends CacheClient {
 
   override async delete(key: string): Promise<boolean> {
     this.#loader.forget(checkedName('key', key));
-    return this.#store.delete(key);
+    const existed = this.#store.delete(key);
+    await this.#store.room();
+    return existed;
   }
 
   override async deleteMany(keys: readonly string[]): Promise<number> {

@@ -63,6 +63,11 @@ export class NamespaceStore {
     return this.#shared.open;
   }
 
+  /** Whether there is so much to write that the writer has to wait for the second tier; bounded as a read. */
+  room(): Promise<void> | undefined {
+    return this.deps.secondTier()?.room();
+  }
+
   /** The value in memory, fresh or stale; what was deleted by tag or is too old is not there. */
   find(key: string): MemoryEntry | undefined {
     const entry = this.partition.get(key);
@@ -88,7 +93,7 @@ export class NamespaceStore {
     // First the value, so that nobody finds nothing in between; then what keeps loads that began earlier from its place.
     this.#put(key, storable, {
       onWritten: () => this.deps.announce(change),
-      onDrop: () => this.#shared.remove(key, at),
+      onDrop: () => this.#shared.giveUp(key, at),
     });
     this.#shared.bury(key, { at, kind: 'delete' });
     this.deps.announce(change);

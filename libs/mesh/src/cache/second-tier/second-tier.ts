@@ -118,8 +118,15 @@ export class SecondTier {
     this.#flush();
   }
 
+  /** While the store takes what is written, waits until it has caught up: at most `readTimeoutMs`, as a read. */
+  async room(): Promise<void> {
+    const flushing = this.#flushing;
+    if (!flushing || this.#state !== 'up' || !this.#queue.isCrowded) return;
+    await this.#bounded(this.deps.options.current.secondTier.readTimeoutMs, () => flushing).catch(() => undefined);
+  }
+
   /** What waits to be written under the key; without a text, that the key is removed. */
-  pending(key: string): Pick<QueuedWrite, 'text'> | undefined {
+  pending(key: string): QueuedWrite | undefined {
     return this.#queue.get(key);
   }
 

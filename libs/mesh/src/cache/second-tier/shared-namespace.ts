@@ -120,6 +120,15 @@ export class SharedNamespace {
     this.#invalidate(this.#key('d', key), JSON.stringify(tombstone), ttlMs, tombstone.at, onWritten);
   }
 
+  /** The value that was to take the place of the one deleted at the stamp does not get there. */
+  giveUp(key: string, stamp: number): void {
+    const tier = this.deps.secondTier();
+    const mark = tier?.pending(this.#key('d', key));
+    // The mark that still waits can do it: it outlives every value then, and takes no more room than before.
+    if (mark && isLater(mark.text ?? '', stamp)) tier?.write({ ...mark, ttlMs: MARKER_TTL_MS });
+    else this.remove(key, stamp);
+  }
+
   /** Takes away a value that was deleted at the stamp: it may have longer to live than the mark. */
   remove(key: string, stamp: number): void {
     this.#invalidate(this.#key('k', key), undefined, 0, stamp);
@@ -163,12 +172,13 @@ export class SharedNamespace {
     const keys = [this.#key('k', key), this.#key('d', key), this.#key('c', '')] as const;
     const found = await tier?.read(async (read) => {
       const [stored, grave, cleared] = await read(keys);
-      const queued = tier.pending(keys[0]);
+      // What is on its way there counts already.
+      const [queued, queuedGrave, queuedClear] = keys.map((name) => tier.pending(name));
       const text = queued ? queued.text : stored;
       if (text === undefined) return undefined;
       const header = parsed<Header>(text.slice(0, text.indexOf('\n')));
-      if (header) await this.#learnMarks(read, header.tags, cleared);
-      return { header, text, graves: [tier.pending(keys[1])?.text, grave] };
+      if (header) await this.#learnMarks(read, header.tags, [cleared, queuedClear?.text]);
+      return { header, text, graves: [queuedGrave?.text, grave] };
     });
     if (!tier || !found) return undefined;
     const { header, text, graves } = found;
@@ -182,10 +192,10 @@ export class SharedNamespace {
   async #learnMarks(
     read: SecondTierStore['read'],
     tags: readonly string[],
-    cleared: string | undefined,
+    clears: readonly (string | undefined)[],
   ): Promise<void> {
     const stamps = tags.length > 0 ? await read(tags.map((tag) => this.#key('t', tag))) : [];
-    this.#note(cleared, (stamp) => this.markers.markAll(stamp));
+    for (const cleared of clears) this.#note(cleared, (stamp) => this.markers.markAll(stamp));
     tags.forEach((tag, i) => this.#note(stamps[i], (stamp) => this.markers.mark(tag, stamp)));
   }
 

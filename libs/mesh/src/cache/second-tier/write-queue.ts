@@ -28,6 +28,7 @@ export interface QueueLimits {
 export class WriteQueue {
   readonly #writes = new Map<string, QueuedWrite>();
   #bytes = 0;
+  #trimming = false;
 
   constructor(
     private readonly limits: () => QueueLimits,
@@ -42,12 +43,21 @@ export class WriteQueue {
     return this.#bytes;
   }
 
+  /** So much waits that whoever writes more should wait as well. */
+  get isCrowded(): boolean {
+    const { maxQueuedEntries, maxQueuedBytes } = this.limits();
+    return 2 * this.#writes.size > maxQueuedEntries || 2 * this.#bytes > maxQueuedBytes;
+  }
+
   get(key: string): QueuedWrite | undefined {
     return this.#writes.get(key);
   }
 
   push(write: QueuedWrite): void {
-    this.#remove(write.key);
+    const before = this.#writes.get(write.key);
+    // A clearing keeps its place: each deletion that is dropped renews it, and it would never leave from the end.
+    if (before && write.kind === 'clear') this.#bytes -= sizeOf(before);
+    else this.#remove(write.key);
     // Alone it would push out all others.
     if (write.kind === 'value' && sizeOf(write) > this.limits().maxQueuedBytes) return this.onDrop(write);
     this.#writes.set(write.key, write);
@@ -92,17 +102,24 @@ export class WriteQueue {
     }
   }
 
+  /** What is dropped may leave something to write in its place, which the same loop comes to. */
   #trim(): void {
-    const { maxQueuedEntries, maxQueuedBytes } = this.limits();
-    const over = (): boolean => this.#writes.size > maxQueuedEntries || this.#bytes > maxQueuedBytes;
-    for (const kind of ['value', 'invalidation'] as const) {
-      if (!over()) return;
-      for (const write of this.#writes.values()) {
+    if (this.#trimming) return;
+    this.#trimming = true;
+    try {
+      const { maxQueuedEntries, maxQueuedBytes } = this.limits();
+      const over = (): boolean => this.#writes.size > maxQueuedEntries || this.#bytes > maxQueuedBytes;
+      for (const kind of ['value', 'invalidation'] as const) {
         if (!over()) return;
-        if (write.kind !== kind) continue;
-        this.#remove(write.key);
-        this.onDrop(write);
+        for (const write of this.#writes.values()) {
+          if (!over()) return;
+          if (write.kind !== kind) continue;
+          this.#remove(write.key);
+          this.onDrop(write);
+        }
       }
+    } finally {
+      this.#trimming = false;
     }
   }
 
