@@ -163,6 +163,7 @@ export class HttpCacheInterceptor implements NestInterceptor {
     return new Promise((resolve) => {
       const response = (context: LoadContext<KeptResponse | undefined>): Promise<KeptResponse | undefined> =>
         new Promise((done) => {
+          exchange.hideConditions();
           exchange.capture(maxBodyBytes, (sent) => {
             this.#renewing.delete(id);
             done(sent && this.#keep(sent, options, context));
@@ -212,12 +213,13 @@ export class HttpCacheInterceptor implements NestInterceptor {
   }
 
   #answer({ kept, ageMs, status }: Answer, exchange: HttpExchange): void {
-    const { method, headers } = exchange.request;
+    const { headers } = exchange.request;
     const cacheStatus = { 'Cache-Status': `${CACHE_NAME}; ${status}` };
     if (!kept) return exchange.send(504, cacheStatus, undefined);
     const own = { ...kept.headers, Age: `${Math.floor(ageMs / 1_000)}`, ...cacheStatus };
     if (matchesEtag(headers['if-none-match'], kept.headers['etag']!)) exchange.send(304, own, undefined);
-    else exchange.send(kept.status, own, method === 'HEAD' ? undefined : kept.body);
+    // Of what answers a HEAD, Node sends the headers alone.
+    else exchange.send(kept.status, own, kept.body.length > 0 ? kept.body : undefined);
   }
 
   #cache({ namespace = 'http' }: AnyOptions): CacheClient {

@@ -60,22 +60,28 @@ export class HttpExchange {
       if (name in this.response) Object.assign(this.response, { [name]: () => this.response });
   }
 
+  /** Lets nobody find out that the client has the response already: a 304 would leave nothing to keep. */
+  hideConditions(): void {
+    for (const name of ['if-none-match', 'if-modified-since']) delete this.request.headers[name];
+  }
+
   /**
-   * Calls back once the response goes out: with what was sent, or nothing for a stream, for more than `maxBytes`, and for
-   * what came out of the cache.
+   * Calls back once the response goes out: with what was sent, or nothing for more than `maxBytes`, for what came out of
+   * the cache, and for a stream, as soon as it begins.
    * Whoever wrapped the response before, as compression does, still sees every byte.
    */
   capture(maxBytes: number, onSent: (sent: SentResponse | undefined) => void): void {
     const raw = this.#raw;
     const { write, end, writeHead } = raw;
     let handedOver: OutgoingHttpHeaders = {};
-    let streamed = false;
+    let isStream = false;
     raw.writeHead = ((...args: unknown[]) => {
       handedOver = lowerCased(args.at(-1));
       return Reflect.apply(writeHead, raw, args) as ServerResponse;
     }) as typeof writeHead;
     raw.write = ((...args: unknown[]) => {
-      streamed = true;
+      if (!isStream) onSent(undefined);
+      isStream = true;
       return Reflect.apply(write, raw, args) as boolean;
     }) as typeof write;
     raw.end = ((...args: unknown[]) => {
@@ -86,7 +92,7 @@ export class HttpExchange {
       const status = raw.statusCode;
       Object.assign(raw, { write, end, writeHead });
       const result = Reflect.apply(end, raw, args) as ServerResponse;
-      onSent(this.#isAnswered || streamed || body.length > maxBytes ? undefined : { status, headers, body });
+      if (!isStream) onSent(this.#isAnswered || body.length > maxBytes ? undefined : { status, headers, body });
       return result;
     }) as typeof end;
   }
