@@ -234,6 +234,16 @@ describe('a value that the store does not take', () => {
 });
 
 describe('a store that hangs', () => {
+  it('costs one wait, however many keys are asked for at once', async () => {
+    const { cache, connection } = await shared.instance();
+    connection.mode = 'hangs';
+    let found: ReadonlyMap<string, unknown> | undefined;
+    const asking = cache.getMany(Array.from({ length: 1_000 }, (_, i) => `${i}`)).then((values) => (found = values));
+    await shared.clock.advance(100);
+    expect(found).toEqual(new Map());
+    await asking;
+  });
+
   it('is away within two reads, however many were answered before', async () => {
     const { cache, connection, states } = await shared.instance();
     const read = (key: string) => cache.getOrSet(key, () => 'loaded');

@@ -29,6 +29,16 @@ describe('a second tier that works', () => {
     expect(b.cache.stats()).toMatchObject({ hits: 1, loads: 0 });
   });
 
+  it('takes and gives thousands of values at once', async () => {
+    const options = { maxEntries: 100_000 };
+    const [a, b] = [await connected(options), await connected(options, 'b')];
+    const keys = Array.from({ length: 12_000 }, (_, i) => `key ${i}`);
+    await a.cache.setMany(keys.map((key) => [key, key]));
+    await until(() => shares(a.cache), 5_000);
+    expect((await b.cache.getMany(keys)).size).toBe(keys.length);
+    expect([...a.transitions, ...b.transitions]).toEqual([]);
+  });
+
   it('gives a value from there no longer life than it has left', async () => {
     const [a, b] = [await connected(), await connected({}, 'b')];
     await a.cache.set('k', 1, { ttlMs: 300, graceMs: 0 });

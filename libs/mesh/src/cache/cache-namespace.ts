@@ -11,7 +11,7 @@ import type { LiveOptions } from '../core/live-options.js';
 import type { MetricsClient } from '../core/metrics.port.js';
 import { CacheLoader, type LoaderCollaborators } from './cache-loader.js';
 import { SettingsResolver } from './cache-settings.js';
-import { ROOT_NAMESPACE } from './cache.constants.js';
+import { READ_BATCH, ROOT_NAMESPACE } from './cache.constants.js';
 import { CacheUsageError } from './cache.errors.js';
 import { CacheMetrics } from './cache.metrics.js';
 import type { CacheOptions } from './cache.options.js';
@@ -68,13 +68,17 @@ export class CacheNamespace extends CacheClient {
     return this.#loader.load(key, factory as CacheFactory<unknown>, options) as Promise<T>;
   }
 
-  override async get<T>(key: string): Promise<T | undefined> {
+  override get<T>(key: string): Promise<T | undefined> {
+    return this.#get(key, this.#store.hasSecondTier);
+  }
+
+  async #get<T>(key: string, mayAsk: boolean): Promise<T | undefined> {
     const entry = this.#store.find(checkedName('key', key));
     if (entry && this.#core.clock.monotonic() < entry.freshUntil) {
       this.#metrics.hit();
       return entry.value as T;
     }
-    const found = this.#store.hasSecondTier ? await this.#store.fetch(key) : undefined;
+    const found = mayAsk ? await this.#store.fetch(key) : undefined;
     if (found && found.freshMs > 0) {
       this.#metrics.hitSecondTier();
       return found.value as T;
@@ -116,8 +120,19 @@ export class CacheNamespace extends CacheClient {
   }
 
   override async getMany<T>(keys: readonly string[]): Promise<Map<string, T>> {
-    const values = await Promise.all(keys.map((key) => this.get<T>(key)));
-    return new Map(keys.flatMap((key, i) => (values[i] === undefined ? [] : [[key, values[i] as T]])));
+    const { clock, options } = this.#core;
+    const found = new Map<string, T>();
+    let mayAsk = this.#store.hasSecondTier;
+    // All at once, thousands of reads would time out, and be taken for a second tier that is away.
+    for (let from = 0; from < keys.length; from += READ_BATCH) {
+      const batch = keys.slice(from, from + READ_BATCH);
+      const startedAt = clock.monotonic();
+      const values = await Promise.all(batch.map((key) => this.#get<T>(key, mayAsk)));
+      batch.forEach((key, i) => values[i] !== undefined && found.set(key, values[i]));
+      // One bounded wait, and not one for each batch.
+      if (clock.monotonic() - startedAt >= options.current.secondTier.readTimeoutMs) mayAsk = false;
+    }
+    return found;
   }
 
   override async setMany<T>(entries: Iterable<readonly [string, T]>, options?: CacheSetOptions): Promise<void> {
