@@ -103,7 +103,7 @@ describe('what people get to read who', () => {
     const options = { health: { everyMs: 10, http: { paths: { ready: 'ready' } } }, metrics: { http: true }, cach: {} };
     expect(await messageOf(options, { MESH_LOGGING__REDACT: '[iban' })).toMatchInlineSnapshot(`
       "The configuration is invalid (5 problems):
-        logging.redact: must be valid JSON, received a text of 5 characters (from environment MESH_LOGGING__REDACT)
+        logging.redact: must be valid JSON, and is not at line 1 column 2, received a text of 5 characters (from environment MESH_LOGGING__REDACT)
         health.everyMs: must be at least 100, received 10 (from module options)
         health.http.paths.ready: must be an absolute path: it starts with "/" and has no query, received "ready" (from module options)
         metrics.http: must be false or an object, received true (from module options)

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { InvalidConfigError, type ConfigProblem } from './config.errors.js';
 import { ProblemReport, type MisplacedOptions } from './config.problems.js';
+import { childrenOf, isStructured, type ConfigSchema } from './config.schema.js';
 import { frozen, isTree, merge, reuse } from './config.tree.js';
 import { formatPath, type ConfigPath } from './config.path.js';
 import { sourceOf, type ConfigLayer } from './config.layers.js';
@@ -51,7 +52,7 @@ export class ConfigComposer<T> {
     const merged = this.#merge(layers);
     const parsed = this.schema.safeParse(merged);
 
-    const problems: ConfigProblem[] = layers.flatMap(reservedNames);
+    const problems: ConfigProblem[] = layers.flatMap((layer) => reservedNames(this.schema, layer));
     problems.push(...environment.problems);
     if (parsed.error) problems.push(...this.#report.of(parsed.error.issues, merged, layers));
     if (problems.length > 0 || !parsed.success) throw new InvalidConfigError(problems);
@@ -65,17 +66,23 @@ export class ConfigComposer<T> {
 }
 
 /** zod leaves out names that would reach an object's prototype, without a word; here they are an error. */
-function reservedNames(layer: ConfigLayer): ConfigProblem[] {
+function reservedNames(schema: ConfigSchema, layer: ConfigLayer): ConfigProblem[] {
   const found: ConfigProblem[] = [];
-  const visit = (value: unknown, path: ConfigPath): void => {
-    if (!isTree(value)) return;
+  const visit = (value: unknown, schemas: readonly ConfigSchema[], path: ConfigPath): void => {
+    // What the schema does not take apart is the caller's, and may refer to itself.
+    if (!isTree(value) || !schemas.some(isStructured)) return;
     for (const [key, inner] of Object.entries(value)) {
       const here = [...path, key];
       if (key === '__proto__')
         found.push({ path: formatPath(here), rule: 'is a name that is not allowed', source: sourceOf(layer, here) });
-      else visit(inner, here);
+      else
+        visit(
+          inner,
+          schemas.flatMap((one) => childrenOf(one, key)),
+          here,
+        );
     }
   };
-  visit(layer.tree, []);
+  visit(layer.tree, [schema], []);
   return found;
 }

@@ -34,6 +34,15 @@ describe('loadConfig', () => {
     expect(Object.isFrozen(value.cache)).toBe(false);
   });
 
+  it('takes a client that refers to itself, and shows it', async () => {
+    const client: Record<string, unknown> = { state: { open: true } };
+    client['self'] = client;
+    const store = await load({ service, cache: { client } });
+    expect(store.snapshot.cache && store.snapshot.cache.client).toBe(client);
+    expect(store.explain('cache.client').value).toEqual({ state: { open: true }, self: '[circular]' });
+    expect(await refusalOf(load({ service: client }))).toContain('service.self: is not an option');
+  });
+
   it('takes an options object that is an instance of a class', async () => {
     class Options {
       service = service;
@@ -169,6 +178,11 @@ describe('file', () => {
     expect(await refusalOf(load({ service }, env))).toContain('must be valid JSON, and is not at line 3 column 2');
   });
 
+  it('may begin with a byte order mark', async () => {
+    const { snapshot } = await load({ service }, await write('mesh.json', '\uFEFF{"cache":{"ttlMs":4}}'));
+    expect(snapshot.cache).toEqual({ ttlMs: 4 });
+  });
+
   it('may name its JSON Schema', async () => {
     await load({ service }, await write('mesh.json', '{"$schema":"./schema.json"}'));
   });
@@ -193,7 +207,7 @@ describe('file', () => {
 
   it('does not quote the text of a file that is broken', async () => {
     const message = await refusalOf(load({ service }, await write('mesh.json', '{ "password": hunter2 }')));
-    expect(message).toContain('must be valid JSON (from file');
+    expect(message).toContain('must be valid JSON, and is not at line 1 column 15 (from file');
     expect(message).not.toContain('hunter2');
   });
 });

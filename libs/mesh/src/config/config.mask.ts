@@ -9,15 +9,27 @@ const MAX_LENGTH = 80;
  * URLs are replaced by `***`.
  */
 export function masked(schemas: readonly ConfigSchema[], value: unknown, secret = false): unknown {
+  return maskedWithin([], schemas, value, secret);
+}
+
+function maskedWithin(
+  above: readonly unknown[],
+  schemas: readonly ConfigSchema[],
+  value: unknown,
+  secret: boolean,
+): unknown {
   if (value === undefined || value === null) return value;
   if (secret || schemas.some((schema) => metaOf(schema).secret)) return MASK;
   if (typeof value === 'string') return maskText(value);
-  if (Array.isArray(value)) return value.map((item, i) => masked(below(schemas, i), item));
+  // A client that an application made by hand may refer to itself.
+  if (above.includes(value)) return '[circular]';
+  const within = [...above, value];
+  if (Array.isArray(value)) return value.map((item, i) => maskedWithin(within, below(schemas, i), item, false));
   if (!isTree(value)) return value;
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]) => {
       const children = below(schemas, key);
-      return [key, masked(children, inner, soundsSecret(key, children))];
+      return [key, maskedWithin(within, children, inner, soundsSecret(key, children))];
     }),
   );
 }

@@ -68,8 +68,20 @@ describe('the text about', () => {
       await mistake({ service }, { MESH_RESILIENCE__DEFAULT__TIMEOUT_MS: '5', MESH_BROKER__SERVERS: '["nats://a"' }),
     ).toMatchInlineSnapshot(`
       "The configuration is invalid (2 problems):
-        broker.servers: must be valid JSON, received a text of 11 characters (from environment MESH_BROKER__SERVERS)
+        broker.servers: must be valid JSON, and ends too early, at line 1 column 12, received a text of 11 characters (from environment MESH_BROKER__SERVERS)
         MESH_RESILIENCE__DEFAULT__TIMEOUT_MS: leads to no option; did you mean MESH_RESILIENCE__DEFAULTS__TIMEOUT_MS? (from environment)"
+    `);
+  });
+
+  it('an environment variable that holds a number where a section or a list is meant', async () => {
+    const value = { service, broker: { transport: 'nats' }, resilience: { policies: { rates: {} } } };
+    const env = { MESH_RESILIENCE__POLICIES__RATES: '800', MESH_RESILIENCE__POLICIES: '', MESH_BROKER__SERVERS: 'a' };
+    expect(await mistake(value, env)).toMatchInlineSnapshot(`
+      "The configuration is invalid (4 problems):
+        broker.servers: must be a list, written as JSON: ["…", "…"], received a text of 1 characters (from environment MESH_BROKER__SERVERS)
+        resilience.policies: must be an object, written as JSON (or set single options: MESH_RESILIENCE__POLICIES__RATES), received a text of 0 characters (from environment MESH_RESILIENCE__POLICIES)
+        resilience.policies.rates: must be an object, written as JSON (or set single options: MESH_RESILIENCE__POLICIES__RATES__TIMEOUT_MS, MESH_RESILIENCE__POLICIES__RATES__TOTAL_TIMEOUT_MS, MESH_RESILIENCE__POLICIES__RATES__BACKOFF, …), received a text of 3 characters (from environment MESH_RESILIENCE__POLICIES__RATES)
+        broker.servers: is required: a list"
     `);
   });
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MASK } from '../core/secrets.js';
 import type { ConfigProblem } from './config.errors.js';
 import type { ConfigLayer } from './config.layers.js';
 import { formatPath, type ConfigPath } from './config.path.js';
@@ -14,12 +15,15 @@ import {
   valueUnder,
   type ConfigSchema,
 } from './config.schema.js';
-import { merge, treeOf } from './config.tree.js';
+import { merge, treeOf, valueAt } from './config.tree.js';
+import { readJson } from './json.text.js';
 import { nearest } from './nearest.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const PREFIX = 'MESH_';
+/** Of the options that an error names instead of a section. */
+const MAX_ALTERNATIVES = 3;
 
 /**
  * What the environment says: `MESH_RESILIENCE__DEFAULTS__TIMEOUT_MS=800`. Only names with `__` are read, because
@@ -63,9 +67,10 @@ export function readEnvironment(
     const { schemas, secret } = lookUp(schema, path);
     const text = environment[variable]!;
     const read = fromText(text, schemas);
-    if (read === undefined) {
-      const received = secret ? '***' : `a text of ${text.length} characters`;
-      problems.push({ path: formatPath(path), rule: 'must be valid JSON', received, source });
+    if ('rule' in read) {
+      const received = secret ? MASK : `a text of ${text.length} characters`;
+      const rule = read.rule + alternatives(variable, schemas, valueAt(existing, path));
+      problems.push({ path: formatPath(path), rule, received, source });
       continue;
     }
     tree = merge([schema], tree, treeOf(path, read.value));
@@ -117,29 +122,37 @@ function nameSegment(name: string): string {
   return name.toUpperCase().replace(/[^A-Z0-9]/g, '_');
 }
 
-/** The reading of `text` that the schema accepts, or the one that gives the clearest error; none for broken JSON. */
-function fromText(text: string, schemas: readonly ConfigSchema[]): { readonly value: unknown } | undefined {
-  const types = new Set(schemas.flatMap(branchesOf).map((branch) => defOf(branch).type));
-  const json = /^\s*[[{]/.test(text) ? parseJson(text) : undefined;
+/** What else may be written instead of a whole section: ` (or set MESH_CACHE__TTL_MS, …)`. */
+function alternatives(variable: string, schemas: readonly ConfigSchema[], existing: unknown): string {
+  const names = [...variablesOf(schemas, existing, [], { name: variable, path: [] })].map(({ name }) => name);
+  if (names.length === 0) return '';
+  const [shown, more] = [names.slice(0, MAX_ALTERNATIVES), names.length > MAX_ALTERNATIVES ? ', …' : ''];
+  return ` (or set single options: ${shown.join(', ')}${more})`;
+}
+
+/** The reading of `text` that the schema accepts, or the one that gives the clearest error. */
+function fromText(
+  text: string,
+  schemas: readonly ConfigSchema[],
+): { readonly value: unknown } | { readonly rule: string } {
+  const types = new Set<string>(schemas.flatMap(branchesOf).map((branch) => defOf(branch).type));
+  const json = /^\s*[[{]/.test(text) ? readJson(text) : undefined;
+  const structure = json && 'value' in json ? json : undefined;
   const isNumber = text.trim() !== '' && Number.isFinite(Number(text));
   const bool = /^(?:true|false)$/i.test(text) ? { value: text.toLowerCase() === 'true' } : undefined;
-  const readings = [json, bool, isNumber ? { value: Number(text) } : undefined, { value: text }].filter(
+  const readings = [structure, bool, isNumber ? { value: Number(text) } : undefined, { value: text }].filter(
     (r) => r !== undefined,
   );
 
   const accepted = readings.find(({ value }) => schemas.some((schema) => z.safeParse(schema, value).success));
   if (accepted) return accepted;
-  const wantsJson = ['object', 'record', 'array', 'tuple'].some((type) => types.has(type as never));
-  if (wantsJson && json) return json;
-  if (wantsJson && !bool && !types.has('string')) return undefined;
+  const wantsObject = types.has('object') || types.has('record');
+  const wantsJson = wantsObject || types.has('array') || types.has('tuple');
+  if (wantsJson && structure) return structure;
+  if (wantsJson && !bool && !types.has('string')) {
+    if (json && 'broken' in json) return { rule: `must be valid JSON, and ${json.broken}` };
+    return { rule: wantsObject ? 'must be an object, written as JSON' : 'must be a list, written as JSON: ["…", "…"]' };
+  }
   if (isNumber && types.has('number')) return { value: Number(text) };
   return bool && types.has('boolean') ? bool : { value: text };
-}
-
-function parseJson(text: string): { readonly value: unknown } | undefined {
-  try {
-    return { value: JSON.parse(text) as unknown };
-  } catch {
-    return undefined; // The caller reports it with the variable's name.
-  }
 }

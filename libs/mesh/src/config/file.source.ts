@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { InvalidConfigError } from './config.errors.js';
 import type { ConfigLayer } from './config.layers.js';
 import { isTree } from './config.tree.js';
+import { readJson } from './json.text.js';
 import { importYaml, type YamlParser } from './yaml.adapter.js';
 
 /** Reads the configuration file. */
@@ -14,7 +15,8 @@ export class ConfigFile {
   /** The file's text. @throws {InvalidConfigError} when it can't be read. */
   async read(): Promise<string> {
     try {
-      return await readFile(this.path, 'utf8');
+      // Some editors put a byte order mark in front, which is no part of the text.
+      return (await readFile(this.path, 'utf8')).replace(/^\uFEFF/, '');
     } catch (error) {
       const reason = (error as NodeJS.ErrnoException).code ?? String(error);
       throw this.#invalid(`must be a file that can be read, and reading it failed with ${reason}`);
@@ -31,13 +33,17 @@ export class ConfigFile {
   }
 
   async #parse(text: string): Promise<unknown> {
-    const isYaml = /\.ya?ml$/i.test(this.path);
+    if (!/\.ya?ml$/i.test(this.path)) {
+      const json = readJson(text);
+      if ('broken' in json) throw this.#invalid(`must be valid JSON, and ${json.broken}`);
+      return json.value;
+    }
     // Outside the try block: that the package is missing is no fault of the text.
-    const parse = isYaml ? (await this.yaml()).parse : JSON.parse;
+    const { parse } = await this.yaml();
     try {
       return parse(text) as unknown;
     } catch (error) {
-      throw this.#invalid(`must be valid ${isYaml ? 'YAML' : 'JSON'}${placeOf(error)}`);
+      throw this.#invalid(`must be valid YAML${placeOf(error)}`);
     }
   }
 
