@@ -222,6 +222,44 @@ describe('meshLoggerModule', () => {
     }
   });
 
+  it.each([
+    ['null', null, 'null, or an object without fields'],
+    ['undefined', undefined, 'undefined'],
+    ['a number', 42, '42'],
+    ['a symbol', Symbol('stop'), 'Symbol(stop)'],
+    ['a function', function late() {}, '[Function: late]'],
+    ['an error', new Error('boom'), 'boom'],
+    ['text', 'boom', 'boom'],
+  ])('says as text that %s was thrown', async (_, thrown, msg) => {
+    const { out, mesh } = setup('shop');
+    const app = await boot([mesh()]);
+    app.get(NestPinoLogger).error(thrown, 'ExceptionsHandler');
+    app.get(NestPinoLogger).error(thrown);
+    expect(out.json.slice(-2).map((line) => line['msg'])).toEqual([msg, msg]);
+    await app.close();
+  });
+
+  it('writes an error under either of its usual names', () => {
+    const { out, log } = setup('shop');
+    const error = Object.assign(new Error('boom'), { password: 'planted' });
+    log.pino.error({ error }, 'failed');
+    log.pino.error({ err: error }, 'failed');
+    expect(out.json.map((line) => line['error'] ?? line['err'])).toEqual([
+      expect.objectContaining({ message: 'boom', stack: expect.any(String), password: '***' }),
+      expect.objectContaining({ message: 'boom', stack: expect.any(String), password: '***' }),
+    ]);
+  });
+
+  it('fails nobody who logs what throws when it is read', () => {
+    const { out, log } = setup('shop');
+    const explode = () => {
+      throw new Error('read');
+    };
+    log.pino.error({ err: Object.defineProperty(new Error('boom'), 'stack', { get: explode }) }, 'first');
+    log.pino.error(Object.defineProperty({}, 'field', { get: explode, enumerable: true }), 'second');
+    expect(out.json.map(({ msg }) => msg)).toEqual(['first', 'second']);
+  });
+
   it("writes the mesh's lines through the application's logger in the mode existing", async () => {
     const { out, mesh, contexts } = setup('shop');
     const chosen = new ChosenLogger();

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import {
   ConsoleLogger,
   type DynamicModule,
@@ -48,21 +49,27 @@ export class PinoLog extends LogSink {
     this.#clock = clock;
     const { name, instance, version } = service;
     const redaction = new Redaction(options.current.redact);
+    const writeError = (error: unknown): unknown =>
+      error instanceof Error ? redaction.error(error, errorFields) : error;
     this.hostLines = new HostLines(service, contexts, redaction);
     this.pino = pino(
       {
         level: options.current.level,
         base: { service: name, instance, ...(version !== undefined && { version }) },
         mixin: () => callLogFields(contexts),
+        mixinMergeStrategy: mergedFields,
         formatters: {
           level: (label) => ({ level: label }),
           log: (fields) => redaction.fields(fields),
         },
         // An error's own fields (a failed request with its headers, say) appear only when it is serialized.
-        serializers: {
-          err: (error: unknown) => (error instanceof Error ? redaction.fields(errorFields(error)) : error),
+        serializers: { err: writeError, error: writeError },
+        hooks: {
+          streamWrite: (line) => redaction.text(line),
+          logMethod(args, method) {
+            method.apply(this, withMessage(args) as typeof args);
+          },
         },
-        hooks: { streamWrite: (line) => redaction.text(line) },
       },
       destination as DestinationStream,
     );
@@ -155,6 +162,32 @@ function errorFields(error: Error): Record<string, unknown> {
   if (!isMeshError(error)) return fields;
   const { response: _response, options: _options, ...own } = fields;
   return own;
+}
+
+function mergedFields(fields: object, mixin: object): object {
+  try {
+    return Object.assign(mixin, fields);
+  } catch {
+    // A getter of the user's threw; a line must never fail the code that writes it.
+    return { ...mixin, unreadable: true };
+  }
+}
+
+/**
+ * What was logged, with a message that is text: anything may be thrown, and Nest logs it. A `null` arrives from
+ * nestjs-pino as an object that holds no more than the context.
+ */
+function withMessage(args: readonly unknown[]): readonly unknown[] {
+  const [first, message] = args;
+  if (typeof first === 'string' || typeof message === 'string') return args;
+  if (typeof first !== 'object' || first === null) return [inspect(first), ...args.slice(1)];
+  if (typeof message === 'object' && message !== null) return args;
+  if (args.length > 1 && message !== undefined) return [first, inspect(message), ...args.slice(2)];
+  return saysNothing(first) ? [first, args.length > 1 ? 'undefined' : 'null, or an object without fields'] : args;
+}
+
+function saysNothing(fields: object): boolean {
+  return !(fields instanceof Error) && Object.keys(fields).every((name) => name === 'context');
 }
 
 /** `own`: our pino logger; `existing`: the logger that the application gave to Nest; `false`: the mesh writes no lines. */

@@ -30,6 +30,15 @@ export class Redaction {
     }
   }
 
+  /** The fields that an error is written as. Never throws either. */
+  error<E extends Error>(error: E, fieldsOf: (error: E) => object): object {
+    try {
+      return this.fields(fieldsOf(error));
+    } catch {
+      return { unreadable: true };
+    }
+  }
+
   /** The line without credentials in URLs and headers, wherever they stand. */
   text(line: string): string {
     return maskCredentials(line);
