@@ -195,6 +195,14 @@ describe('A shutdown that hangs', () => {
   }, 30_000);
 });
 
+describe('A start that hangs', () => {
+  it('in a hook of the application, with nothing left that could end it, is told and exits with 1', async () => {
+    const child = start({ kind: 'express', hang: 'onModuleInit' });
+    expect((await child.ended).code).toBe(1);
+    expect(child.errors).toContain('the process ends before the application has started: an onModuleInit');
+  }, 30_000);
+});
+
 describe("The application's own shutdown hooks", () => {
   it('find the mesh usable: what onModuleDestroy publishes is handled', async () => {
     const child = start({ kind: 'express' });

@@ -69,6 +69,11 @@ export class MeshLifecycle {
     return this.#phase;
   }
 
+  /** Whether Nest has begun to run the hooks of the start and is not through. */
+  get startPending(): boolean {
+    return this.#phase === 'starting' && this.#reached !== 'none';
+  }
+
   /** Aborts when work in flight has had its time to finish during a shutdown. */
   get abortSignal(): AbortSignal {
     return this.#deps.sequence.abortSignal;

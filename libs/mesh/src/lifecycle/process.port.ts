@@ -9,6 +9,10 @@ export interface ProcessPort {
   off(signal: NodeJS.Signals, listener: () => void): void;
   /** Ends the process after a clean shutdown: as the signal would have without a listener, or with exit code 0. */
   finish(signal: NodeJS.Signals, exitAs: 'signal' | 'zero'): void;
+  /** Calls back when nothing is left that would keep the process up. Returns the function that stops listening. */
+  onIdle(listener: () => void): () => void;
+  /** Gives the process, which ends by itself, an exit code, unless somebody else has. */
+  endWith(code: number): void;
   /** Ends the process now, whatever still runs. */
   exit(code: number): void;
   /** Writes a line to stderr before it returns, so that it survives an exit right after. */
@@ -39,6 +43,15 @@ export class SystemProcess implements ProcessPort {
     // A signal skips this event, on which pino's worker threads write what they still have.
     process.emit('exit', code);
     process.kill(process.pid, signal);
+  }
+
+  onIdle(listener: () => void): () => void {
+    process.on('beforeExit', listener);
+    return () => void process.off('beforeExit', listener);
+  }
+
+  endWith(code: number): void {
+    process.exitCode ??= code;
   }
 
   exit(code: number): void {

@@ -6,6 +6,7 @@ import { SignalShutdown, type SignalShutdownOptions } from './signal-shutdown.js
 class RecordedProcess implements ProcessPort {
   readonly ends: string[] = [];
   readonly complaints: string[] = [];
+  readonly idleListeners = new Set<() => void>();
   readonly #listeners = new Map<string, Set<() => void>>();
 
   on(signal: NodeJS.Signals, listener: () => void): void {
@@ -18,6 +19,15 @@ class RecordedProcess implements ProcessPort {
 
   finish(signal: NodeJS.Signals, exitAs: 'signal' | 'zero'): void {
     this.ends.push(exitAs === 'zero' ? 'exit 0' : signal);
+  }
+
+  onIdle(listener: () => void): () => void {
+    this.idleListeners.add(listener);
+    return () => void this.idleListeners.delete(listener);
+  }
+
+  endWith(code: number): void {
+    this.ends.push(`end with ${code}`);
   }
 
   exit(code: number): void {
@@ -135,5 +145,23 @@ describe('SignalShutdown', () => {
     await bench.clock.advance(1_000);
     expect(process.ends).toEqual(['exit 1']);
     expect(process.complaints[0]).toContain('the shutdown failed: Error: broken');
+  });
+
+  it('says so, with exit code 1, when the process ends by itself in the middle of the start', async () => {
+    const { lifecycle, clock, events } = new LifecycleBench();
+    const process = new RecordedProcess();
+    new SignalShutdown({ lifecycle, clock, events, process }).listen();
+    const becomeIdle = () => process.idleListeners.forEach((listener) => listener());
+    becomeIdle();
+    expect(process.ends).toEqual([]);
+    await lifecycle.onMeshInit();
+    becomeIdle();
+    expect(process.ends).toEqual(['end with 1']);
+    expect(process.complaints).toEqual([expect.stringContaining('failed, or waits for what nothing')]);
+  });
+
+  it('has nothing against a process that ends by itself once the start is over', async () => {
+    const { process } = await running();
+    expect(process.idleListeners.size).toBe(0);
   });
 });

@@ -38,8 +38,18 @@ export class SignalShutdown {
   listen(): void {
     const { lifecycle, events, process } = this.#deps;
     for (const [signal, listener] of this.#listeners) process.on(signal, listener);
-    // An application that was closed without a signal leaves nothing behind in the process.
+    // Nothing can happen any more that would end the start: without this, the process ends as if all were well.
+    const ignoreIdle = process.onIdle(() => {
+      if (!lifecycle.startPending) return;
+      process.complain(
+        'nestjs-mesh: the process ends before the application has started: an onModuleInit or onApplicationBootstrap ' +
+          'failed, or waits for what nothing in the process can bring any more. Exit 1.',
+      );
+      process.endWith(1);
+    });
     events.on('lifecycle.phase', ({ phase }) => {
+      if (phase !== 'starting') ignoreIdle();
+      // An application that was closed without a signal leaves nothing behind in the process.
       if (phase === 'stopped' && this.#count === 0) this.#unlisten();
     });
     lifecycle.onOverrun(({ totalMs, hanging }) => {

@@ -92,6 +92,7 @@ class Hooks implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, On
   async onModuleInit(): Promise<void> {
     say('init');
     if (spec.slow?.where === 'onModuleInit') await pause(spec.slow.ms);
+    if (spec.hang === 'onModuleInit') await new Promise(() => undefined);
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -156,4 +157,5 @@ async function serve(adapter: ExpressAdapter | FastifyAdapter): Promise<void> {
 }
 
 if (spec.otherListener) process.on('SIGTERM', () => say('heard SIGTERM'));
-await boot();
+// As Nest's CLI writes it: a top-level await would have Node tell of a start that hangs.
+void boot();

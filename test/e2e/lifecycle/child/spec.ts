@@ -4,8 +4,8 @@ export interface ChildSpec {
   readonly kind: 'express' | 'fastify' | 'context' | 'tcp' | 'two';
   /** Where the start takes long, and for how long. */
   readonly slow?: { readonly where: 'component' | 'onModuleInit' | 'onApplicationBootstrap'; readonly ms: number };
-  /** Where the shutdown hangs for ever. */
-  readonly hang?: 'component' | 'onModuleDestroy';
+  /** Where the shutdown, or the start, hangs for ever. */
+  readonly hang?: 'component' | 'onModuleDestroy' | 'onModuleInit';
   readonly lifecycle?: object;
   /** The file that a pino transport, in a worker thread of the application's own LoggerModule, writes the log to. */
   readonly workerLog?: string;
