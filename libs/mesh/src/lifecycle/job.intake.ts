@@ -42,7 +42,7 @@ export class JobIntake implements Drainable {
   }
 
   /**
-   * Runs `work` in a call context of its own, and returns what it returns.
+   * Runs `work` in a call context of its own, and returns what it returns; for a lazy query, the promise of its outcome.
    * @throws {DrainingError} when the shutdown lets no work begin any more.
    */
   run<T>(name: string, work: () => T, headers?: JobHeaders): T {
@@ -50,7 +50,7 @@ export class JobIntake implements Drainable {
     this.#running.begin();
     let result: T;
     try {
-      result = this.#inContext(name, work, headers);
+      result = this.#inContext(name, () => begun(work()), headers);
     } catch (error) {
       this.#running.end();
       throw error;
@@ -93,4 +93,10 @@ export class JobIntake implements Drainable {
     const { deadlineAt: _theirs, ...rest } = current;
     return rest;
   }
+}
+
+/** A lazy query runs when somebody waits for it: from here on, so that it runs in the job's context and is counted. */
+function begun<T>(result: T): T {
+  if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== 'function') return result;
+  return (result instanceof Promise ? result : Promise.resolve(result)) as T;
 }
