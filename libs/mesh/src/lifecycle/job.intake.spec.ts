@@ -11,6 +11,7 @@ it('counts a job that answers with a lazy query as running until that is done, i
   let finish: (value: string) => void = () => undefined;
   // As the queries of Prisma, Knex and Mongoose: they begin when somebody waits for them.
   const query = {
+    // oxlint-disable-next-line unicorn/no-thenable
     then(resolve: (value: string) => void) {
       seen = contexts.current()?.correlationId;
       finish = resolve;
