@@ -10,6 +10,10 @@ const PORT = 5672;
 export const HELLO = 'AMQP\x00\x00\x09\x01';
 /** `basic.ack`: class 60, method 80. */
 const ACKNOWLEDGEMENT = Buffer.from([0, 60, 0, 80]);
+/** `basic.consume`. In its frame it comes after the type, the channel (2 bytes) and the size (4 bytes). */
+const CONSUME = Buffer.from([0, 60, 0, 20]);
+/** `channel.close` with code 406, no text, and no method to blame. */
+const CLOSE = [0, 20, 0, 40, 1, 150, 0, 0, 0, 0, 0];
 
 /**
  * The RabbitMQ of this machine behind a wire of our own, which is what dies and hangs here: the server itself belongs to
@@ -62,6 +66,16 @@ export class RabbitMqServer implements ChaosServer {
 
   crashBeforeAck(): Promise<void> {
     return this.#wire.cutBefore(isAcknowledgement);
+  }
+
+  /** The channel of the next consumer is closed in one breath with the answer that the consumer has begun. */
+  closeChannelOfNextConsumer(): void {
+    this.#wire.addToAnswer((bytes) => {
+      const at = bytes.indexOf(CONSUME);
+      if (at < 0) return undefined;
+      const channel = bytes.subarray(at - 6, at - 4);
+      return Buffer.from([1, ...channel, 0, 0, 0, CLOSE.length, ...CLOSE, 0xce]);
+    });
   }
 
   async stop(): Promise<void> {

@@ -164,6 +164,15 @@ describe.skipIf(rabbitMq.whyNot)(`RabbitMQ, in its own ways${rabbitMq.whyNot}`, 
     await expect.poll(() => got, { timeout: 5_000 }).toEqual([1]);
   });
 
+  it('goes on when the channel of a consumer closes in the moment in which it begins', async () => {
+    const { broker } = await instance();
+    const got: unknown[] = [];
+    server.closeChannelOfNextConsumer();
+    await broker.subscribe('orders', (n) => void got.push(n), { name: 'worker', guarantee: 'atLeastOnce' });
+    await broker.publish('orders', 1, { guarantee: 'confirmed' });
+    await expect.poll(() => got, { timeout: 5_000 }).toEqual([1]);
+  });
+
   it('does not run a request whose time went by in its queue', async () => {
     const { broker } = await instance();
     const queue = passingQueue(`${namePrefix}.request.late`);

@@ -3,13 +3,14 @@ import { createConnection, createServer, type AddressInfo, type Server, type Soc
 
 const HOST = '127.0.0.1';
 
-/** A wire to a server: it can be cut, frozen and mended, and cut just before certain bytes get through. */
+/** A wire to a server: it can be cut, frozen and mended, cut just before certain bytes get through, and add words of its own. */
 export class Wire {
   readonly #to: number;
   readonly #sockets = new Set<Socket>();
   #proxy: Server | undefined;
   #port = 0;
   #guard: ((bytes: Buffer) => boolean) | undefined;
+  #wordsAfter: ((bytes: Buffer) => Buffer | undefined) | undefined;
 
   private constructor(to: number) {
     this.#to = to;
@@ -62,10 +63,25 @@ export class Wire {
     });
   }
 
+  /** Once: when `wordsAfter` finds words for bytes of a client, the server's next bytes to that client end with them. */
+  addToAnswer(wordsAfter: (bytes: Buffer) => Buffer | undefined): void {
+    this.#wordsAfter = wordsAfter;
+  }
+
   #join(client: Socket): void {
     const server = createConnection({ host: HOST, port: this.#to });
-    this.#pass(client, server, (bytes) => this.#guard?.(bytes) ?? false);
-    this.#pass(server, client, () => false);
+    let words: Buffer | undefined;
+    this.#pass(client, server, (bytes) => {
+      words ??= this.#wordsAfter?.(bytes);
+      if (words) this.#wordsAfter = undefined;
+      return this.#guard?.(bytes) ?? false;
+    });
+    this.#pass(server, client, (bytes) => {
+      if (!words) return false;
+      client.write(Buffer.concat([bytes, words]));
+      words = undefined;
+      return true;
+    });
   }
 
   #pass(from: Socket, to: Socket, isStopped: (bytes: Buffer) => boolean): void {

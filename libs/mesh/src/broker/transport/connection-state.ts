@@ -6,6 +6,7 @@ export class ConnectionState {
   readonly #events: MeshEvents;
   #awayReason: string | undefined = 'it was not started';
   #told: 'up' | 'away' | undefined;
+  #breaks = 0;
 
   constructor(transport: string, events: MeshEvents) {
     this.#transport = transport;
@@ -21,6 +22,11 @@ export class ConnectionState {
     return this.#awayReason === undefined;
   }
 
+  /** How often it was lost, or said not to be there, until now. */
+  get breaks(): number {
+    return this.#breaks;
+  }
+
   /** Returns whether that is news. */
   up(): boolean {
     this.#awayReason = undefined;
@@ -30,6 +36,7 @@ export class ConnectionState {
   /** Returns whether that is news; at the start it is. */
   away(reason: string): boolean {
     this.#awayReason = reason;
+    this.#breaks++;
     return this.#tell('away', reason);
   }
 

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../../core/clock.js';
+import type { ConnectionState } from './connection-state.js';
 import type { IntakeSlot } from './intake-slot.js';
 
 /** Pause before an intake that could not be opened is tried again. */
@@ -8,8 +9,9 @@ interface KeeperParts {
   readonly clock: Clock;
   /** Those that are to be open now. */
   readonly slots: () => readonly IntakeSlot[];
-  /** Whether the server is there and new messages are wanted. */
-  readonly mayOpen: () => boolean;
+  readonly connection: ConnectionState;
+  /** Whether new messages are wanted. */
+  readonly isOpen: () => boolean;
   readonly onFailure: (what: string, error: unknown) => void;
 }
 
@@ -22,9 +24,25 @@ export class IntakeKeeper {
     this.#parts = parts;
   }
 
+  /**
+   * Opens it now; while the server is away, when it is back. So is what the end of the connection broke off.
+   * @throws when the server refuses it.
+   */
+  async open(slot: IntakeSlot): Promise<void> {
+    const { connection } = this.#parts;
+    const { breaks } = connection;
+    if (!connection.isUp) return;
+    try {
+      await slot.ensure();
+    } catch (error) {
+      if (connection.breaks === breaks) throw error;
+      this.#onFailure(error);
+    }
+  }
+
   /** Opens what is to be open and is not. Resolves when each of them is, or has failed for now. */
   async openAll(): Promise<void> {
-    if (!this.#parts.mayOpen()) return;
+    if (!this.#parts.connection.isUp || !this.#parts.isOpen()) return;
     await Promise.all(
       this.#parts.slots().map((slot) => slot.ensure().catch((error: unknown) => this.#onFailure(error))),
     );

@@ -28,6 +28,8 @@ interface RemoteEventsParts extends Omit<BrokerCollaborators, 'metrics'> {
   readonly metrics: BrokerMetrics;
   readonly dedupe: DedupeStore;
   readonly isConnected: () => boolean;
+  /** Opens the intake of a new subscription, at once or when the server is back. */
+  readonly open: (slot: IntakeSlot) => Promise<void>;
   readonly isConsuming: () => boolean;
   readonly isDraining: () => boolean;
   readonly onIdle: () => void;
@@ -72,7 +74,7 @@ export class RemoteEvents {
   }
 
   async subscribe(topic: string, handler: MessageHandler<never>, options: SubscribeOptions): Promise<Subscription> {
-    const { events, metrics, driver, service, dedupe: store, isConnected } = this.#parts;
+    const { events, metrics, driver, service, dedupe: store, open } = this.#parts;
     const name = nameOf(handler, options);
     const own = { ...options, name };
     const prepared = prepareHandler(topic, handler, own, { events, metrics, options: this.#options, service, store });
@@ -94,7 +96,7 @@ export class RemoteEvents {
       await subscription.stop();
     };
     try {
-      if (isConnected()) await slot.ensure();
+      await open(slot);
     } catch (error) {
       await stop();
       throw error;

@@ -45,6 +45,30 @@ describe('publishing over a transport', () => {
     expect(driver.published).toHaveLength(1);
   });
 
+  it('opens a subscription whose opening the connection broke off once it is back, and fails nobody', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    const opening = Promise.withResolvers<void>();
+    driver.intakesWait = opening.promise;
+    const subscribed = broker.subscribe('n', () => 1);
+    driver.host.onDisconnected('killed');
+    // The client may find out as late as this.
+    driver.host.onConnected();
+    opening.reject(new Error('no answer'));
+    await expect(subscribed).resolves.toMatchObject({ topic: 'n' });
+    driver.intakesWait = undefined;
+    await clock.advance(1_000);
+    expect([...driver.consuming.keys()]).toEqual(['n']);
+  });
+
+  it('fails a subscription that the server refuses', async () => {
+    const { broker, driver, clock } = await transportFixture();
+    driver.refuseIntakes = new Error('no permission');
+    await expect(broker.subscribe('n', () => 1)).rejects.toThrow('no permission');
+    driver.refuseIntakes = undefined;
+    await clock.advance(10_000);
+    expect(driver.consuming.size).toBe(0);
+  });
+
   it('says what is known of a message whose time is over', async () => {
     const { broker, driver, clock } = await transportFixture();
     const sent = watch(broker.publish('n', 1, { guarantee: 'confirmed', timeoutMs: 100 }));

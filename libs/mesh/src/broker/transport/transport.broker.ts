@@ -86,11 +86,13 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
       ...shared,
       isConnected: () => this.#connection.isUp,
       isConsuming: () => this.#consuming,
+      open: (slot) => this.#intakes.open(slot),
     });
     this.#intakes = new IntakeKeeper({
       clock: parts.clock,
       slots: () => [...this.#events.slots, ...(this.#consuming ? this.#server.slots : [])],
-      mayOpen: () => this.#connection.isUp && this.#life.isOpen,
+      connection: this.#connection,
+      isOpen: () => this.#life.isOpen,
       onFailure: (what, error) => this.#tellFailure(what, error),
     });
     const { bus, outbox } = this.#events;
@@ -114,7 +116,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
     const connected = this.#driver.start(this.#host(), until);
     if (required) {
       await connected;
-      await Promise.all([...this.#events.slots].map((slot) => slot.ensure()));
+      await Promise.all([...this.#events.slots].map((slot) => this.#intakes.open(slot)));
     } else connected.catch((error: unknown) => this.#tellFailure('the start', error));
   }
 
