@@ -1,5 +1,6 @@
 import { MeshError } from '../core/mesh.error.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
+import { reasonOf } from '../core/message-of.js';
 
 /** One thing that is wrong with the configuration. Holds no secret: it is logged and goes out on the wire. */
 export interface ConfigProblem {
@@ -102,8 +103,4 @@ export class UnknownGenerationError extends MeshError {
       details: { generation, known },
     });
   }
-}
-
-export function reasonOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
 }

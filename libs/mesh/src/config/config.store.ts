@@ -4,6 +4,7 @@ import { MeshError } from '../core/mesh.error.js';
 import { DrainingError } from '../core/mesh.errors.js';
 import type { ConfigCommand, ConfigOutcome } from '../core/mesh-control.port.js';
 import { MeshEvents, type ConfigChange } from '../core/mesh.events.js';
+import { messageOf } from '../core/message-of.js';
 import type { Composition, ConfigComposer, ConfigInputs } from './config.composer.js';
 import { diff, displayedChange, type LeafChange } from './config.diff.js';
 import { ConfigRolledBackError, InvalidConfigError, RestartRequiredError, StaleConfigError } from './config.errors.js';
@@ -303,7 +304,7 @@ export class ConfigStore<T extends object = object> {
 
   #reject(error: unknown, source: string, changes: readonly ConfigChange[]): void {
     const code = error instanceof MeshError ? error.code : 'MESH_CONFIG_INVALID';
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     this.#events.emit('config.rejected', { generation: this.#generation, source, code, reason, changes });
   }
 

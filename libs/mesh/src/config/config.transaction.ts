@@ -1,7 +1,8 @@
 import type { Clock } from '../core/clock.js';
 import { changeTogether, type OptionsChange } from '../core/live-options.js';
+import { reasonOf } from '../core/message-of.js';
 import type { LeafChange } from './config.diff.js';
-import { ConfigRefusedError, reasonOf } from './config.errors.js';
+import { ConfigRefusedError } from './config.errors.js';
 import type { ConfigParticipant, PreparedChange } from './config.participant.js';
 import { isWithin, parsePath, type ConfigPath } from './config.path.js';
 

@@ -2,6 +2,7 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { Clock } from '../core/clock.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
 import { MeshEvents } from '../core/mesh.events.js';
+import { messageOf } from '../core/message-of.js';
 import { MeshLifecycle } from './mesh-lifecycle.js';
 import { SystemProcess } from './process.port.js';
 import { SignalShutdown, type SignalShutdownOptions } from './signal-shutdown.js';
@@ -28,7 +29,7 @@ function find<T>(app: INestApplicationContext, token: abstract new (...args: nev
   } catch (cause) {
     throw new MeshConfigError(
       'enableMeshShutdown(app) needs an application with MeshModule: import MeshModule.forRoot() in the root module.',
-      { cause: cause instanceof Error ? cause.message : String(cause) },
+      { cause: messageOf(cause) },
     );
   }
 }

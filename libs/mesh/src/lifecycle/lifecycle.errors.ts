@@ -1,4 +1,5 @@
 import { MeshError } from '../core/mesh.error.js';
+import { messageOf } from '../core/message-of.js';
 
 /** The components can't be put in an order: a name twice, a cycle, a dependency that does not exist. */
 export class ComponentGraphError extends MeshError {
@@ -11,7 +12,7 @@ export class ComponentGraphError extends MeshError {
 export class ComponentStartError extends MeshError {
   constructor(component: string, elapsedMs: number, cause: unknown) {
     super(
-      `Component "${component}" failed in phase "start" after ${Math.round(elapsedMs)} ms: ${messageOf(cause)} ` +
+      `Component "${component}" failed in phase "start" after ${Math.round(elapsedMs)} ms: ${sentenceOf(cause)} ` +
         "What had started was stopped again. Fix the cause; a component of your own can also be declared `criticality: 'optional'`.",
       { code: 'MESH_COMPONENT_START', cause, details: { component, phase: 'start', elapsedMs } },
     );
@@ -39,7 +40,8 @@ export class StepTimeoutError extends MeshError {
   }
 }
 
-export function messageOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+/** With a full stop. */
+export function sentenceOf(error: unknown): string {
+  const message = messageOf(error);
   return /[.!?]$/.test(message) ? message : `${message}.`;
 }

@@ -1,7 +1,7 @@
 import type { ComponentState } from '../core/component.port.js';
 import type { ComponentView } from '../core/mesh-control.port.js';
 import type { ComponentGraph, StartWave } from './component-graph.js';
-import { messageOf } from './lifecycle.errors.js';
+import { sentenceOf } from './lifecycle.errors.js';
 import type { ManagedComponent } from './managed-component.js';
 
 /** What became of one component. */
@@ -23,7 +23,7 @@ export function componentReport(managed: ManagedComponent, graph: ComponentGraph
     ...wait,
     ...(stopMs !== undefined && { stopMs }),
     attempts: managed.attempts,
-    ...(error !== undefined && { reason: messageOf(error) }),
+    ...(error !== undefined && { reason: sentenceOf(error) }),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { MeshEventMap, MeshEventName } from '../core/mesh.events.js';
+import { messageOf } from '../core/message-of.js';
 import type { LogFields, LogLevel } from './log-sink.js';
 
 /** One event as a line. Events with the same `key` are repeats of each other. */
@@ -231,10 +232,6 @@ function levelOf(status: string): LogLevel {
 
 function ms(durationMs: number): string {
   return `${Math.round(durationMs)} ms`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function nameOf(error: unknown): string {

@@ -1,6 +1,7 @@
 import type { Subscription } from 'rxjs';
 import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
+import { messageOf } from '../../core/message-of.js';
 import { PayloadError } from '../broker.errors.js';
 import { atMost } from '../transport/at-most.js';
 import { HEADER, type Headers } from '../transport/message-headers.js';
@@ -194,8 +195,4 @@ export class NestClient {
 
 function ignore(): void {
   // Whoever asked is told by the next status, or gone.
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

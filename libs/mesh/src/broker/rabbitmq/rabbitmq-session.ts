@@ -1,4 +1,5 @@
 import type { AsyncMessage, Channel, Connection, Envelope, MethodParams, Cmd, ReturnedMessage } from 'rabbitmq-client';
+import { messageOf } from '../../core/message-of.js';
 import { PublishUnconfirmedError } from '../broker.errors.js';
 import { idOf } from './rabbitmq.message.js';
 import { WriteBatch } from './write-batch.js';
@@ -142,7 +143,7 @@ export class RabbitMqSession {
       onClosed(this, this.#reason);
     };
     for (const channel of [this.#asking, this.#confirming]) {
-      channel.on('error', (error: unknown) => (this.#reason = error instanceof Error ? error.message : String(error)));
+      channel.on('error', (error: unknown) => (this.#reason = messageOf(error)));
       channel.on('close', onClose);
     }
     this.#asking.on('basic.return', onUnroutable);

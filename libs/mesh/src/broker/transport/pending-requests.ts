@@ -4,6 +4,7 @@ import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
 import type { LiveOptions } from '../../core/live-options.js';
 import { isMeshError } from '../../core/mesh.error.js';
+import { messageOf } from '../../core/message-of.js';
 import { ConnectionLostError, NoResponderError, RequestTimeoutError, type Outcome } from '../broker.errors.js';
 import { UNSERVED, type BrokerMetrics, type RequestMetrics } from '../broker.metrics.js';
 import type { RemoteBrokerOptions } from '../broker.options.js';
@@ -244,8 +245,4 @@ class Pending extends Expiring {
   ) {
     super();
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

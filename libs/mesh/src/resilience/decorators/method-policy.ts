@@ -1,6 +1,7 @@
 import { AdviceStage, type DecoratedMethod, type Invocation, type MethodAdvice } from '../../core/method-advice.js';
 import { MeshConfigError } from '../../core/mesh.errors.js';
 import type { MeshRuntime } from '../../core/mesh-runtime.js';
+import { messageOf } from '../../core/message-of.js';
 import type { ExecuteOptions } from '../../core/policy.port.js';
 import { CircuitBreakerManager } from '../circuit-breaker.manager.js';
 import type { StreamSuccess } from '../observable-call.js';
@@ -113,8 +114,7 @@ export class MethodPolicy implements MethodAdvice {
     try {
       return manager.policy(name);
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new MeshConfigError(`${this.#parts[0]!.decorator} on ${placeOf(method)}: ${why}`);
+      throw new MeshConfigError(`${this.#parts[0]!.decorator} on ${placeOf(method)}: ${messageOf(cause)}`);
     }
   }
 }
