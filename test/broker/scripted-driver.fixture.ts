@@ -48,6 +48,7 @@ export class ScriptedDriver implements TransportDriver {
   readonly serving = new Map<string, (request: IncomingRequest) => void>();
   readonly consuming = new Map<string, { spec: ConsumeSpec; onEvent: (event: IncomingEvent) => void }>();
   refuseIntakes: Error | undefined;
+  refuseLetters: Error | undefined;
   intakesWait: Promise<void> | undefined;
   /** The server does not answer at the start. */
   startsAway: string | undefined;
@@ -94,6 +95,7 @@ export class ScriptedDriver implements TransportDriver {
   }
 
   deadLetters(): DeadLetters {
+    if (this.refuseLetters) throw this.refuseLetters;
     return this.storedLetters;
   }
 

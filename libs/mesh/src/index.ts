@@ -81,6 +81,7 @@ export { Cacheable } from './cache/decorators/cacheable.decorator.js';
 export {
   CapabilityMissingError,
   ConnectionLostError,
+  DeadLettersUnreachableError,
   MessageBusyError,
   NoResponderError,
   OverloadedError,

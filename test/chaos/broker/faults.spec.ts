@@ -71,6 +71,9 @@ for (const kind of kinds)
         await expect.poll(() => connectionOf(remote), { timeout: 5_000 }).toEqual(['away']);
         expect(broker.readHealth()).toMatchObject([{ status: 'down' }]);
         await expect(broker.request('echo')).rejects.toMatchObject({ details: { outcome: 'unsent' } });
+        await expect(broker.deadLetters('orders').list()).rejects.toMatchObject({
+          code: 'MESH_DEAD_LETTERS_UNREACHABLE',
+        });
         const waits = broker.publish('orders', 1, { guarantee: 'confirmed', timeoutMs: START_MS });
         await server.start();
         await waits;

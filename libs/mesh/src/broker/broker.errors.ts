@@ -89,6 +89,19 @@ export class PublishUnconfirmedError extends MeshError {
   }
 }
 
+/** The server that keeps the dead letters is away, or broke off in the middle: some of them may have been sent or discarded. */
+export class DeadLettersUnreachableError extends MeshError {
+  constructor(topic: string, reason: string, cause?: unknown) {
+    super(`The dead letters of "${topic}" cannot be reached: ${reason}. None is lost; try again.`, {
+      code: 'MESH_DEAD_LETTERS_UNREACHABLE',
+      status: 503,
+      retryable: true,
+      details: { topic },
+      ...(cause !== undefined && { cause }),
+    });
+  }
+}
+
 /** The transport cannot do what was asked of it, now or ever. */
 export class CapabilityMissingError extends MeshError {
   constructor(transport: string, what: string, instead: string) {

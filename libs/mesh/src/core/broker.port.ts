@@ -148,7 +148,10 @@ export interface DeadLetter {
   readonly failedAt: number;
 }
 
-/** The dead letters of one topic. In memory its methods answer at once; `await` serves every transport. */
+/**
+ * The dead letters of one topic. In memory its methods answer at once; `await` serves every transport. Those of a server
+ * reject with `MESH_DEAD_LETTERS_UNREACHABLE` while it is away.
+ */
 export interface DeadLetters {
   /** The oldest first; at most 1,000. */
   list(): readonly DeadLetter[] | Promise<readonly DeadLetter[]>;

@@ -320,6 +320,25 @@ describe('subscribing over a transport', () => {
     expect(await letters.list()).toEqual([]);
   });
 
+  it('says that dead letters cannot be reached, and why', async () => {
+    const { broker, driver } = await transportFixture();
+    const letters = broker.deadLetters('n');
+    const unreachable = (why: string): unknown =>
+      expect.objectContaining({
+        code: 'MESH_DEAD_LETTERS_UNREACHABLE',
+        message: expect.stringContaining(why) as string,
+        retryable: true,
+      });
+    driver.refuseLetters = new Error('timeout');
+    for (const work of ['list', 'redrive', 'discard'] as const)
+      await expect(letters[work]()).rejects.toEqual(unreachable('timeout'));
+    driver.host.onDisconnected('killed');
+    await expect(letters.list()).rejects.toEqual(unreachable('killed'));
+    driver.refuseLetters = undefined;
+    driver.host.onConnected();
+    expect(await letters.list()).toEqual([]);
+  });
+
   it('makes a message that is no JSON a dead letter at once', async () => {
     const { broker, driver } = await transportFixture();
     const log: string[] = [];

@@ -197,8 +197,10 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   /** Those that the server stores, and of what it does not store those in this process's memory. */
   override deadLetters(topic: string): DeadLetters {
     const inMemory = this.#events.bus.deadLetters(topic);
-    const stored = this.#driver.deadLetters?.(topic);
-    return stored ? new JoinedDeadLetters(stored, inMemory) : inMemory;
+    const { deadLetters } = this.#driver;
+    if (!deadLetters) return inMemory;
+    const stored = (): DeadLetters => deadLetters.call(this.#driver, topic);
+    return new JoinedDeadLetters({ topic, stored, inMemory, awayReason: () => this.#connection.awayReason });
   }
 
   override drain(options: DrainOptions): Promise<DrainReport> {
