@@ -25,6 +25,7 @@ it('keeps nothing of the messages whose time went by while the broker was away',
   }
   // Errors hold on to the frames that they were made in.
   told.length = 0;
-  expect((heldBytes() - before) / KIB).toBeLessThan(4 * KIB);
+  // What is collected is freed by another thread, which may come late on a busy machine.
+  await expect.poll(() => (heldBytes() - before) / KIB, { timeout: 10_000 }).toBeLessThan(4 * KIB);
   await broker.stop();
 });
