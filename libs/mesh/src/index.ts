@@ -88,6 +88,7 @@ export {
   PayloadError,
   PublishUnconfirmedError,
   RequestTimeoutError,
+  SubscriptionFailedError,
 } from './broker/broker.errors.js';
 export type { DeadLetterQueue } from './broker/dead-letters.js';
 export { InProcessBroker } from './broker/in-process.broker.js';

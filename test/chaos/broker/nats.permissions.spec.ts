@@ -61,7 +61,10 @@ describe.skipIf(!natsIsHere)(
 
     it('refuses the subscription that would get nothing', async () => {
       const subscribed = remote.broker.subscribe('not-ours', () => undefined, { name: 'worker' });
-      await expect(subscribed).rejects.toThrow('does not permit to read "shop.event.not-ours"');
+      await expect(subscribed).rejects.toMatchObject({
+        code: 'MESH_SUBSCRIPTION_FAILED',
+        message: expect.stringContaining('does not permit to read "shop.event.not-ours"') as string,
+      });
       expect(remote.broker.readHealth()[0]?.details).toMatchObject({ subscriptions: 0 });
     });
 
@@ -70,7 +73,7 @@ describe.skipIf(!natsIsHere)(
       const told = (): unknown[] => remote.told.map(({ event }) => event);
       await expect.poll(told).toContainEqual({
         transport: 'nats',
-        what: 'a subscription',
+        what: 'requests of "not-ours"',
         error: new Error('NATS does not permit to read "shop.request.not-ours".'),
       });
     });

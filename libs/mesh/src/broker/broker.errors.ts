@@ -1,4 +1,5 @@
 import { MeshError } from '../core/mesh.error.js';
+import { reasonOf } from '../core/message-of.js';
 
 /** What is known of a message whose sending failed: it never left, or it may have been handled. */
 export type Outcome = 'unsent' | 'unknown';
@@ -86,6 +87,19 @@ export class PublishUnconfirmedError extends MeshError {
       ...(cause !== undefined && { cause }),
     });
     this.sent = outcome !== 'unsent';
+  }
+}
+
+/** The server is there, and does not hand over what was asked of it: it does not permit that, or does not answer in time. */
+export class SubscriptionFailedError extends MeshError {
+  /** `what` as in `messages of "orders"`. */
+  constructor(what: string, cause: unknown) {
+    super(`The server does not hand over ${what}: ${reasonOf(cause)}.`, {
+      code: 'MESH_SUBSCRIPTION_FAILED',
+      status: 503,
+      retryable: true,
+      cause,
+    });
   }
 }
 

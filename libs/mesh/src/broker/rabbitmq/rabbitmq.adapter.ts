@@ -154,20 +154,21 @@ export class RabbitMqDriver implements TransportDriver {
   async serve(pattern: string, onRequest: (request: IncomingRequest) => void): Promise<Intake> {
     return this.#consume(
       new RestoredConsumer({
+        name: `requests of "${pattern}"`,
         connection: this.#opened.connection,
         declare: (channel) => channel.queueDeclare(passingQueue(this.#names.request(pattern))),
         onMessage: (message) => onRequest(this.#incoming(message)),
-        onLost: (consumer, reason) => this.#opened.keeper.openAgain(consumer, `requests of "${pattern}"`, reason),
+        onLost: (consumer, reason) => this.#opened.keeper.openAgain(consumer, reason),
       }),
     );
   }
 
   async consume(spec: ConsumeSpec, onEvent: (event: IncomingEvent) => void): Promise<Intake> {
-    const { topic } = spec;
     return this.#consume(
       new RestoredConsumer({
+        name: `messages of "${spec.topic}"`,
         connection: this.#opened.connection,
-        onLost: (consumer, reason) => this.#opened.keeper.openAgain(consumer, `messages of "${topic}"`, reason),
+        onLost: (consumer, reason) => this.#opened.keeper.openAgain(consumer, reason),
         ...(spec.durable ? this.#storedConsumer(spec, onEvent) : this.#plainConsumer(spec, onEvent)),
       }),
     );

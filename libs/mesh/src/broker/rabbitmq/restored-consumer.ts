@@ -5,6 +5,8 @@ import type { Intake } from '../transport/transport-driver.port.js';
 const OPEN_TRIES = 5;
 
 export interface ConsumerParts {
+  /** What it takes: `messages of "orders"`. */
+  readonly name: string;
   readonly connection: Connection;
   /** Messages handed over and not yet settled, at most; absent: the server forgets what it has handed over. */
   readonly prefetch?: number;
@@ -64,6 +66,10 @@ export class RestoredConsumer implements Intake {
 
   constructor(parts: ConsumerParts) {
     this.#parts = parts;
+  }
+
+  get name(): string {
+    return this.#parts.name;
   }
 
   get isStopped(): boolean {

@@ -93,10 +93,10 @@ export class SessionKeeper {
   }
 
   /** A little later, unless the whole connection is away: then with it. */
-  openAgain(consumer: RestoredConsumer, what: string, reason: unknown): void {
+  openAgain(consumer: RestoredConsumer, reason: unknown): void {
     const { clock, host, connection, ending } = this.#parts;
     if (ending.aborted || !connection.ready) return;
-    host.onFailure(what, reason);
+    host.onFailure(consumer.name, reason);
     clock.sleep(this.#pauseMs(), ending).then(
       () => this.#session && void this.#restore(consumer),
       // The driver stops.
@@ -135,7 +135,7 @@ export class SessionKeeper {
 
   async #restore(consumer: RestoredConsumer): Promise<void> {
     if (consumer.isStopped) return void this.#consumers.delete(consumer);
-    await consumer.open().catch((error: unknown) => this.openAgain(consumer, 'a subscription', error));
+    await consumer.open().catch((error: unknown) => this.openAgain(consumer, error));
   }
 
   /** What is wrong with a consumer's channel is told elsewhere. */

@@ -1,4 +1,6 @@
 import type { Clock, Timer } from '../../core/clock.js';
+import { isMeshError } from '../../core/mesh.error.js';
+import { SubscriptionFailedError } from '../broker.errors.js';
 import type { ConnectionState } from './connection-state.js';
 import type { IntakeSlot } from './intake-slot.js';
 
@@ -26,7 +28,7 @@ export class IntakeKeeper {
 
   /**
    * Opens it now; while the server is away, when it is back. So is what the end of the connection broke off.
-   * @throws when the server refuses it.
+   * @throws {SubscriptionFailedError} when the server refuses it.
    */
   async open(slot: IntakeSlot): Promise<void> {
     const { connection } = this.#parts;
@@ -35,8 +37,8 @@ export class IntakeKeeper {
     try {
       await slot.ensure();
     } catch (error) {
-      if (connection.breaks === breaks) throw error;
-      this.#onFailure(error);
+      if (connection.breaks !== breaks) this.#onFailure(slot, error);
+      else throw isMeshError(error) ? error : new SubscriptionFailedError(slot.name, error);
     }
   }
 
@@ -44,7 +46,7 @@ export class IntakeKeeper {
   async openAll(): Promise<void> {
     if (!this.#parts.connection.isUp || !this.#parts.isOpen()) return;
     await Promise.all(
-      this.#parts.slots().map((slot) => slot.ensure().catch((error: unknown) => this.#onFailure(error))),
+      this.#parts.slots().map((slot) => slot.ensure().catch((error: unknown) => this.#onFailure(slot, error))),
     );
   }
 
@@ -53,9 +55,9 @@ export class IntakeKeeper {
     this.#again = undefined;
   }
 
-  #onFailure(error: unknown): void {
+  #onFailure({ name }: IntakeSlot, error: unknown): void {
     const { clock, onFailure } = this.#parts;
-    onFailure('a subscription', error);
+    onFailure(name, error);
     this.#again ??= clock.setTimer(() => {
       this.#again = undefined;
       void this.openAll();

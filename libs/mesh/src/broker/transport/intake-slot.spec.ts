@@ -3,7 +3,7 @@ import { IntakeSlot } from './intake-slot.js';
 
 it('closes its intake once, however often it is stopped', async () => {
   let closed = 0;
-  const slot = new IntakeSlot(async () => ({ stop: async () => void closed++ }));
+  const slot = new IntakeSlot('messages of "n"', async () => ({ stop: async () => void closed++ }));
   await slot.ensure();
   await Promise.all([slot.stop(), slot.stop()]);
   await slot.stop();

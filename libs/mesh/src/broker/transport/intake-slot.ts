@@ -2,12 +2,15 @@ import type { Intake } from './transport-driver.port.js';
 
 /** The place of one intake: opened once, again after a failure, and never again after its stop. */
 export class IntakeSlot {
+  /** What comes in by it: `messages of "orders"`. */
+  readonly name: string;
   readonly #open: () => Promise<Intake>;
   #opening: Promise<Intake> | undefined;
   #intake: Intake | undefined;
   #stopped: Promise<void> | undefined;
 
-  constructor(open: () => Promise<Intake>) {
+  constructor(name: string, open: () => Promise<Intake>) {
+    this.name = name;
     this.#open = open;
   }
 

@@ -88,7 +88,7 @@ export class RemoteEvents {
       replay: options.replay ?? false,
       concurrency: options.concurrency ?? this.#options.current.subscribe.concurrency,
     };
-    const slot = new IntakeSlot(() => driver.consume(spec, take));
+    const slot = new IntakeSlot(`messages of "${topic}"`, () => driver.consume(spec, take));
     this.slots.add(slot);
     const stop = async (): Promise<void> => {
       this.slots.delete(slot);

@@ -92,7 +92,9 @@ export class RequestServer {
       pattern,
       name,
       handler,
-      slot: new IntakeSlot(() => this.#parts.driver.serve(pattern, (request) => this.#answer(route, request))),
+      slot: new IntakeSlot(`requests of "${pattern}"`, () =>
+        this.#parts.driver.serve(pattern, (request) => this.#answer(route, request)),
+      ),
       duration: this.#parts.metrics.processing(pattern, 'serve'),
       ok: count('ok'),
       failed: count('failed'),

@@ -63,7 +63,10 @@ describe('publishing over a transport', () => {
   it('fails a subscription that the server refuses', async () => {
     const { broker, driver, clock } = await transportFixture();
     driver.refuseIntakes = new Error('no permission');
-    await expect(broker.subscribe('n', () => 1)).rejects.toThrow('no permission');
+    await expect(broker.subscribe('n', () => 1)).rejects.toMatchObject({
+      code: 'MESH_SUBSCRIPTION_FAILED',
+      message: 'The server does not hand over messages of "n": no permission.',
+    });
     driver.refuseIntakes = undefined;
     await clock.advance(10_000);
     expect(driver.consuming.size).toBe(0);
