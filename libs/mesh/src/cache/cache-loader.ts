@@ -4,10 +4,11 @@ import type { CacheMetrics, StaleReason } from './cache.metrics.js';
 import type { CacheSettings, SettingsResolver } from './cache-settings.js';
 import { CacheLoadTimeoutError } from './cache.errors.js';
 import { Load, STILL_LOADING } from './load.js';
-import { checkedName, type LoadDecisions, loadContext } from './load-context.js';
+import { type LoadDecisions, loadContext } from './load-context.js';
 import type { MemoryEntry } from './memory-tier.js';
 import { type NamespaceStore, newestOf, type StoreCollaborators } from './namespace-store.js';
 import type { SharedValue } from './second-tier/shared-namespace.js';
+import { checkedName } from './usage-checks.js';
 
 export interface LoaderCollaborators extends StoreCollaborators {
   readonly contexts: CallContexts;

@@ -78,6 +78,18 @@ describe('CACHE_MANAGER', () => {
     await app.close();
   });
 
+  it.each([
+    ['none', undefined],
+    ['0', 0],
+    ['Infinity', Infinity],
+  ])('keeps a value until it is evicted with a ttl of %s', async (_, ttlMs) => {
+    const { app, cache, manager } = await setUp();
+    await manager.set('a', 1, ttlMs);
+    expect(await manager.get('a')).toBe(1);
+    expect(await cache.namespace('cache-manager').entry('a')).toMatchObject({ freshMs: Infinity });
+    await app.close();
+  });
+
   it('leaves the rest of the cache alone when it is cleared', async () => {
     const { app, cache, manager } = await setUp();
     await cache.set('mine', 1);

@@ -94,10 +94,10 @@ class MeshKeyvStore implements KeyvStoreAdapter {
     return keys.map((key) => found.get(key)) as StoredData<Value | undefined>[];
   }
 
-  async set(key: string, value: unknown, ttlMs?: number): Promise<boolean> {
+  async set(key: string, value: unknown, ttlMs = Infinity): Promise<boolean> {
     // A negative ttl is how cache-manager's users say "not at all".
-    if (ttlMs !== undefined && ttlMs < 0) return this.delete(key);
-    await this.cache.set(key, value, { ttlMs: ttlMs === undefined ? 'forever' : Math.max(1, ttlMs), graceMs: 0 });
+    if (ttlMs < 0) return this.delete(key);
+    await this.cache.set(key, value, { ttlMs: ttlMs === Infinity ? 'forever' : Math.max(1, ttlMs), graceMs: 0 });
     return true;
   }
 

@@ -16,10 +16,10 @@ import { CacheUsageError } from './cache.errors.js';
 import { CacheMetrics } from './cache.metrics.js';
 import type { CacheOptions } from './cache.options.js';
 import type { Invalidation } from './invalidation/invalidation.message.js';
-import { checkedName } from './load-context.js';
 import type { MemoryPartition, MemoryTier } from './memory-tier.js';
 import { NamespaceStore, type PeerCollaborators } from './namespace-store.js';
 import type { SharedCollaborators } from './second-tier/shared-namespace.js';
+import { checkedName, checkTimes } from './usage-checks.js';
 
 /** What all namespaces of one cache share. */
 export interface CacheCore extends LoaderCollaborators, SharedCollaborators, PeerCollaborators {
@@ -198,6 +198,7 @@ export class CacheNamespace extends CacheClient {
     checkedName('namespace', name);
     const full = this.namespaceName === ROOT_NAMESPACE ? name : `${this.namespaceName}.${name}`;
     const existing = this.#core.namespaces.get(full);
+    if (defaults) checkTimes(`cache "${full}"`, defaults);
     if (!existing) return new CacheNamespace(this.#core, full, defaults);
     if (defaults && !sameDefaults(defaults, existing.defaults))
       throw new CacheUsageError(

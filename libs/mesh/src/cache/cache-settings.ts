@@ -1,7 +1,8 @@
 import type { CacheDefaults, CacheGetOrSetOptions } from '../core/cache.port.js';
 import type { LiveOptions } from '../core/live-options.js';
+import { LONGEST_WAIT_MS } from './cache.constants.js';
 import type { CacheOptions } from './cache.options.js';
-import { checkedTtl } from './load-context.js';
+import { checkedTime, checkedTtl } from './usage-checks.js';
 
 export type CacheSettings = Required<CacheDefaults>;
 
@@ -31,11 +32,13 @@ export class SettingsResolver {
         call?.defaults?.[key] ??
         this.defaults?.[key] ??
         cache[key]) as CacheSettings[K];
+    const place = `cache "${this.namespace}"`;
+    const time = (name: 'graceMs' | 'softTimeoutMs' | 'hardTimeoutMs'): number => checkedTime(place, name, pick(name));
     return {
-      ttlMs: checkedTtl(pick('ttlMs')),
-      graceMs: pick('graceMs'),
-      softTimeoutMs: pick('softTimeoutMs'),
-      hardTimeoutMs: pick('hardTimeoutMs'),
+      ttlMs: checkedTtl(place, pick('ttlMs')),
+      graceMs: time('graceMs'),
+      softTimeoutMs: Math.min(time('softTimeoutMs'), LONGEST_WAIT_MS),
+      hardTimeoutMs: Math.min(time('hardTimeoutMs'), LONGEST_WAIT_MS),
     };
   }
 }

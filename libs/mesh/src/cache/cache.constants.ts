@@ -32,6 +32,9 @@ export const MARKER_TTL_MS = 10 * 86_400_000;
 /** How long the second tier remembers that a key was deleted; no value is written to it that was loaded longer ago. */
 export const TOMBSTONE_TTL_MS = 3_600_000;
 
+/** The longest wait that a timer can do, in milliseconds: a longer one it would end at once. */
+export const LONGEST_WAIT_MS = 2 ** 31 - 1;
+
 /** How many keys `getMany` asks the second tier for at a time. */
 export const READ_BATCH = 100;
 

@@ -1,5 +1,6 @@
 import type { CacheTtl, LoadContext, StaleValue } from '../core/cache.port.js';
 import { CacheLoadFailedError, CacheUsageError } from './cache.errors.js';
+import { checkedName, checkedTtl } from './usage-checks.js';
 
 /** What the factory decided about its value. */
 export interface LoadDecisions {
@@ -18,7 +19,7 @@ export function loadContext<T>(
   return {
     signal,
     stale,
-    ttl: (ttlMs) => void (decisions.ttlMs = checkedTtl(ttlMs)),
+    ttl: (ttlMs) => void (decisions.ttlMs = checkedTtl(`cache "${cache}"`, ttlMs)),
     tags: (...tags) => tags.forEach((tag) => decisions.tags.add(checkedName('tag', tag))),
     skip: () => void (decisions.keep = false),
     fail: (reason) => {
@@ -32,16 +33,4 @@ export function loadContext<T>(
       return stale.value;
     },
   };
-}
-
-export function checkedTtl(ttlMs: CacheTtl): CacheTtl {
-  if (ttlMs === 'forever' || (typeof ttlMs === 'number' && ttlMs >= 1 && Number.isFinite(ttlMs))) return ttlMs;
-  throw new CacheUsageError(`A ttlMs of ${String(ttlMs)} is not possible: pass at least 1 ms, or 'forever'.`);
-}
-
-export function checkedName(what: 'key' | 'tag' | 'namespace', name: unknown): string {
-  if (typeof name === 'string' && name.length > 0) return name;
-  throw new CacheUsageError(
-    `A cache ${what} must be a string of at least one character, not ${name === '' ? 'an empty one' : typeof name}.`,
-  );
 }

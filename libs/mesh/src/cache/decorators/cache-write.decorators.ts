@@ -1,6 +1,7 @@
 import { catchError, concat, defer, ignoreElements, isObservable, type Observable, tap, throwError } from 'rxjs';
 import type { CacheClient, CacheDefaults } from '../../core/cache.port.js';
 import { adviseMethod, AdviceStage, type MethodAdvice } from '../../core/method-advice.js';
+import { checkTimes } from '../usage-checks.js';
 import { type CacheMethodDecorator, perCall, type PerCall } from './cached-method.js';
 import { namespacedCache } from './cacheable.decorator.js';
 import { kindOf } from './return-kind.js';
@@ -16,6 +17,7 @@ export interface CachePutOptions<Args extends readonly unknown[]> extends Pick<C
 /** Runs the method at every call and puts its result into the cache; `undefined` is not put. */
 export function CachePut<Args extends readonly unknown[]>(options: CachePutOptions<Args>): CacheMethodDecorator<Args> {
   const { key, tags, namespace, ...defaults } = options as unknown as CachePutOptions<readonly unknown[]>;
+  checkTimes('@CachePut', defaults);
   return writing({
     kind: 'cache-put',
     namespace,

@@ -8,6 +8,7 @@ import {
   type Invocation,
   type MethodAdvice,
 } from '../../core/method-advice.js';
+import { checkTimes } from '../usage-checks.js';
 import { type CacheMethodDecorator, perCall, type PerCall } from './cached-method.js';
 import { CachedMethods } from './cached-methods.js';
 import { declaredKind, fromCall, kindOf, singleValue } from './return-kind.js';
@@ -34,6 +35,7 @@ export interface CacheableOptions<Args extends readonly unknown[] = []> extends 
 export function Cacheable<Args extends readonly unknown[] = []>(
   options: CacheableOptions<Args> = {},
 ): CacheMethodDecorator<Args> {
+  checkTimes('@Cacheable', options);
   return (target, key, descriptor) =>
     void adviseMethod(target, key, descriptor, CacheableAdvice.KIND, () => {
       return new CacheableAdvice(options as CacheableOptions<readonly unknown[]>);

@@ -1,7 +1,7 @@
 import { applyDecorators, SetMetadata, UseInterceptors } from '@nestjs/common';
 import type { IncomingMessage } from 'node:http';
 import { MeshConfigError } from '../../core/mesh.errors.js';
-import { checkedName, checkedTtl } from '../load-context.js';
+import { checkedName, checkTimes } from '../usage-checks.js';
 import { HttpCacheInterceptor } from './http-cache.interceptor.js';
 import { HTTP_CACHE_OPTIONS, type HttpCacheOptions } from './http-cache.options.js';
 
@@ -14,7 +14,7 @@ import { HTTP_CACHE_OPTIONS, type HttpCacheOptions } from './http-cache.options.
 export function HttpCache<R = IncomingMessage>(options: HttpCacheOptions<R> = {}): MethodDecorator {
   if ((options.scope === 'private') !== (options.principal !== undefined))
     throw new MeshConfigError("@HttpCache: scope 'private' and principal belong together: whose answer is it?");
-  if (options.ttlMs !== undefined) checkedTtl(options.ttlMs);
+  checkTimes('@HttpCache', options);
   for (const tag of options.tags ?? []) checkedName('tag', tag);
   return applyDecorators(SetMetadata(HTTP_CACHE_OPTIONS, options), UseInterceptors(HttpCacheInterceptor));
 }
