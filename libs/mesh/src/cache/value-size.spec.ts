@@ -27,6 +27,13 @@ describe('the estimated size', () => {
     expect(bytes).toBeLessThan(COUNT * 560);
   });
 
+  it.each(['list', 'object', 'map'])('takes a %s of any depth', (kind) => {
+    let value: unknown = null;
+    for (let i = 0; i < 100_000; i++)
+      value = kind === 'list' ? [value] : kind === 'object' ? { next: value } : new Map([[i, value]]);
+    expect(estimateBytes(value)).toBeGreaterThan(1_000);
+  });
+
   it('runs no getter and ends with what contains itself', () => {
     const value = {
       get trap(): never {

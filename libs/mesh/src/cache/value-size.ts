@@ -1,5 +1,7 @@
 /** How many objects of one value are looked at; what lies beyond is not counted. Sampling makes that rare. */
 const MAX_NODES = 5_000;
+/** How far down: the stack has to be enough for it. */
+const MAX_DEPTH = 200;
 /** Longer lists, and objects with more properties, are measured by a sample of this many elements. */
 const SAMPLE = 100;
 /** The same inside other objects, and deeper down. */
@@ -22,7 +24,7 @@ function measure(value: unknown, budget: { nodes: number }, path: Set<object>): 
   if (typeof value === 'bigint') return 24;
   if (typeof value !== 'object' || value === null) return SLOT_BYTES;
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return OBJECT_BYTES + value.byteLength;
-  if (budget.nodes-- <= 0 || path.has(value)) return SLOT_BYTES;
+  if (budget.nodes-- <= 0 || path.size >= MAX_DEPTH || path.has(value)) return SLOT_BYTES;
 
   path.add(value);
   const bytes = OBJECT_BYTES + measureParts(value, budget, path);
