@@ -44,20 +44,24 @@ export function requestDirective(
   return { kind: 'use', maxAgeMs: (maxAge ?? Infinity) * 1_000, onlyIfCached: directives.has('only-if-cached') };
 }
 
-/** The key of a request, or `undefined` when it has none that is safe. Unambiguous: it is JSON of all its parts. */
+/**
+ * The key of a request, or `undefined` when it has none that is safe. Unambiguous: it is JSON of all its parts, and the
+ * path stays as it was sent. Resolved, as `URL` does, what `/a/..` answers would be kept for `/`.
+ */
 export function requestKey(
   url: string,
   headers: IncomingHttpHeaders,
   principal: string | undefined,
   { varyBy = [], query }: Pick<HttpCacheOptions<never>, 'varyBy' | 'query'>,
 ): string | undefined {
-  const { pathname, searchParams } = new URL(url, 'http://host');
-  const parameters = [...searchParams].filter(([name]) => !query || query.includes(name));
+  const queryAt = `${url}?`.indexOf('?');
+  const path = url.slice(0, queryAt);
+  const parameters = [...new URLSearchParams(url.slice(queryAt))].filter(([name]) => !query || query.includes(name));
   if (parameters.length > MAX_QUERY_PARAMETERS) return undefined;
   // Values of one name keep their order, which may mean something.
   parameters.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   const vary = varyBy.map((name) => [name.toLowerCase(), headers[name.toLowerCase()] ?? null]);
-  return JSON.stringify([headers.host ?? '', pathname, parameters, vary, principal ?? null]);
+  return JSON.stringify([headers.host ?? '', path, parameters, vary, principal ?? null]);
 }
 
 /** How long a response says that it may be kept, in milliseconds; `false`: not at all. @see RFC 9111, 3 */
