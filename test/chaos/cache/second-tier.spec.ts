@@ -123,6 +123,29 @@ describe('a second tier that works', () => {
     expect((await b.metrics.expose()).body).toMatch(/mesh_cache_codec_errors_total\{.*op="decode".*\} [1-9]/);
   });
 
+  it.each(['null', '7\n1', '{}\n1', '[]', '{"at":"now"}', '{"at":1,"kind":"burnt"}'])(
+    'takes what another program wrote there for nothing: %j',
+    async (text) => {
+      const [a, b] = [await connected(), await connected({}, 'b')];
+      await a.cache.set('k', 'shared', { tags: ['t'] });
+      await until(() => shares(a.cache), 1_000);
+      const write = (kind: string, key: string) =>
+        redis.command(`SET shop:v1:default:${kind}:=${key} ${JSON.stringify(text)}`);
+      for (const [kind, key] of [
+        ['d', 'k'],
+        ['t', 't'],
+        ['c', ''],
+      ] as const)
+        await write(kind, key);
+      expect(await b.cache.getOrSet('k', () => 'loaded')).toBe('shared');
+      for (let i = 0; i < 10; i++) {
+        await write('k', `k${i}`);
+        expect(await b.cache.getOrSet(`k${i}`, () => 'loaded')).toBe('loaded');
+      }
+      expect(b.transitions).toEqual([]);
+    },
+  );
+
   it('keeps services, namespaces and schema versions apart', async () => {
     const [a, other, next] = [
       await connected(),
@@ -134,6 +157,14 @@ describe('a second tier that works', () => {
     expect(await other.cache.get('k')).toBeUndefined();
     expect(await next.cache.get('k')).toBeUndefined();
     expect(await a.cache.namespace('n').get('k')).toBeUndefined();
+  });
+
+  it('keeps namespaces apart whose names look like keys', async () => {
+    const [a, b] = [await connected(), await connected({}, 'b')];
+    await a.cache.namespace('tenant').set('1:k:=secret', 'of tenant');
+    await until(() => shares(a.cache), 1_000);
+    expect(await b.cache.namespace('tenant:k:=1').get('secret')).toBeUndefined();
+    expect(await b.cache.namespace('tenant').get('1:k:=secret')).toBe('of tenant');
   });
 
   it('is written before the application stops, and opens no connection for late calls', async () => {

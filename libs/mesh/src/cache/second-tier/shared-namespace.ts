@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { z } from 'zod';
 import type { Clock } from '../../core/clock.js';
 import { MARKER_TTL_MS, TOMBSTONE_TTL_MS } from '../cache.constants.js';
 import type { LogicalClock } from '../logical-clock.js';
@@ -38,19 +39,20 @@ export interface WriteCallbacks {
 }
 
 /** What stands before the encoded value. Instants in epoch ms. */
-interface Header {
-  readonly born: number;
-  readonly stored: number;
-  readonly fresh: number;
-  readonly keep: number;
-  readonly tags: readonly string[];
-}
+const headerSchema = z.object({
+  born: z.number(),
+  stored: z.number(),
+  fresh: z.number(),
+  keep: z.number(),
+  tags: z.array(z.string()).readonly(),
+});
+type Header = Readonly<z.infer<typeof headerSchema>>;
 
 /** What a deleted or expired key leaves behind, so that a load which began earlier elsewhere can't bring it back. */
-interface Tombstone {
-  readonly at: number;
-  readonly kind: 'delete' | 'expire';
-}
+const tombstoneSchema = z.object({ at: z.number(), kind: z.enum(['delete', 'expire']) });
+type Tombstone = Readonly<z.infer<typeof tombstoneSchema>>;
+
+const markSchema = z.union([z.number(), tombstoneSchema]);
 
 /** How far the clocks of two instances may be apart where a mark's life is compared with a value's, in milliseconds. */
 const MAX_SKEW_MS = 60_000;
@@ -176,7 +178,7 @@ export class SharedNamespace {
       const [queued, queuedGrave, queuedClear] = keys.map((name) => tier.pending(name));
       const text = queued ? queued.text : stored;
       if (text === undefined) return undefined;
-      const header = parsed<Header>(text.slice(0, text.indexOf('\n')));
+      const header = parsed(headerSchema, text.slice(0, text.indexOf('\n')));
       if (header) await this.#learnMarks(read, header.tags, [cleared, queuedClear?.text]);
       return { header, text, graves: [queuedGrave?.text, grave] };
     });
@@ -235,15 +237,16 @@ export class SharedNamespace {
       key.length <= MAX_KEY_LENGTH && key.isWellFormed()
         ? `=${key}`
         : `#${createHash('sha256').update(Buffer.from(key, 'utf16le')).digest('base64url')}`;
-    return `${this.deps.keyPrefix()}:${this.name}:${kind}:${spelled}`;
+    // A colon of its own would let one namespace spell the keys of another.
+    const name = this.name.replaceAll('%', '%25').replaceAll(':', '%3A');
+    return `${this.deps.keyPrefix()}:${name}:${kind}:${spelled}`;
   }
 }
 
 /** The stamp of a mark: of a key, a tag or a namespace. */
 function stampOf(mark: string): number | undefined {
-  const content = parsed<number | Tombstone>(mark);
-  const stamp = typeof content === 'object' ? content?.at : content;
-  return typeof stamp === 'number' ? stamp : undefined;
+  const content = parsed(markSchema, mark);
+  return typeof content === 'object' ? content.at : content;
 }
 
 function isLater(mark: string, stamp: number): boolean {
@@ -251,18 +254,18 @@ function isLater(mark: string, stamp: number): boolean {
 }
 
 function isDeletedBy(grave: string, bornAt: number): boolean {
-  return parsed<Tombstone>(grave)?.kind === 'delete' && isLater(grave, bornAt);
+  return parsed(tombstoneSchema, grave)?.kind === 'delete' && isLater(grave, bornAt);
 }
 
 function latest(graves: readonly (string | undefined)[]): Tombstone | undefined {
-  const tombstones = graves.flatMap((grave) => (grave === undefined ? [] : [parsed<Tombstone>(grave)]));
+  const tombstones = graves.map((grave) => parsed(tombstoneSchema, grave ?? ''));
   return tombstones.reduce((a, b) => ((b?.at ?? 0) > (a?.at ?? 0) ? b : a), undefined);
 }
 
 /** What another program wrote there is nothing, and no failure of the store. */
-function parsed<T>(json: string): T | undefined {
+function parsed<T>(schema: z.ZodType<T>, json: string): T | undefined {
   try {
-    return JSON.parse(json) as T;
+    return schema.safeParse(JSON.parse(json)).data;
   } catch {
     return undefined;
   }
