@@ -61,7 +61,8 @@ export function requestKey(
   // Values of one name keep their order, which may mean something.
   parameters.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   const vary = varyBy.map((name) => [name.toLowerCase(), headers[name.toLowerCase()] ?? null]);
-  return JSON.stringify([headers.host ?? '', path, parameters, vary, principal ?? null]);
+  const host = headers.host ?? headers[':authority'] ?? '';
+  return JSON.stringify([host, path, parameters, vary, principal ?? null]);
 }
 
 /** How long a response says that it may be kept, in milliseconds; `false`: not at all. @see RFC 9111, 3 */
@@ -116,10 +117,13 @@ function parseDirectives(header: string | undefined): Map<string, string> {
   return directives;
 }
 
-/** What is no number counts as 0: a limit that can't be read is taken for the strictest. */
+/**
+ * What is no number counts as 0: a limit that can't be read is taken for the strictest. What is too large is 68 years.
+ * @see RFC 9111, 1.2.2
+ */
 function seconds(value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
-  return /^\d+$/.test(value) ? Number(value) : 0;
+  return /^\d+$/.test(value) ? Math.min(Number(value), 2 ** 31) : 0;
 }
 
 function text(value: OutgoingHttpHeaders[string]): string | undefined {
