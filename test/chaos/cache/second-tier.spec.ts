@@ -202,6 +202,29 @@ describe('a second tier that is down at boot', () => {
   });
 });
 
+describe('a second tier that answers for one key alone, as a node of Redis Cluster does', () => {
+  it('is away, and does not come back at each probe', async () => {
+    let asked = 0;
+    const store = {
+      get: () => undefined,
+      set: () => true,
+      delete: () => true,
+      getMany: async (keys: readonly string[]) => {
+        asked++;
+        if (keys.length > 1) throw new Error('CROSSSLOT Keys in request do not hash to the same slot');
+        return [undefined];
+      },
+    };
+    const { cache, transitions } = cacheInstance({ store, secondTier: { probeMs: 10 } });
+    await cache.start();
+    await until(async () => (await cache.get('k')) === undefined && transitions.length > 0, 5_000);
+    const before = asked;
+    await until(() => asked > before + 5, 5_000);
+    expect(transitions).toMatchObject([{ state: 'away', reason: expect.stringContaining('CROSSSLOT') }]);
+    await cache.stop();
+  });
+});
+
 describe('a second tier that is required', () => {
   it('lets nothing start without it, and says within 5 s what is missing', async () => {
     redis = await RedisServer.reserve();

@@ -1,4 +1,4 @@
-import { PROBE_KEY } from './second-tier.js';
+import { PROBE_KEYS } from './second-tier.js';
 import type { SecondTierStore, StoredText } from './second-tier.store.js';
 
 /** A store that has been connected and asked before anybody uses it. `open` only says who is told of later connections. */
@@ -55,7 +55,7 @@ export class ConnectedStore implements SecondTierStore {
         (error) => this.#onError(error),
       );
     });
-    await this.store.read([PROBE_KEY]);
+    await this.store.read(PROBE_KEYS);
   }
 }
 

@@ -31,7 +31,8 @@ const BATCH_BYTES = 1_024 * 1_024;
 const DRAIN_MS = 2_000;
 /** How long a connection may leave everything unanswered, in milliseconds: then it is no better than none. */
 const SILENCE_MS = 2_000;
-export const PROBE_KEY = 'mesh:probe';
+/** Two, as reads ask for several: a node of Redis Cluster, which refuses that, is not there for us. */
+export const PROBE_KEYS = ['mesh:probe', 'mesh:probe:several'];
 
 /**
  * The guard around the second tier. A read waits once and at most `readTimeoutMs`, and not at all while the store is
@@ -203,7 +204,7 @@ export class SecondTier {
     if (due.length === 0) return new Set();
     const refused = await this.store.write(due).catch(async () => {
       // It is the store's failure if it does not answer this either.
-      await this.store.read([PROBE_KEY]);
+      await this.store.read(PROBE_KEYS);
       return new Set(due.map(({ key }) => key));
     });
     const dead = await this.#voidOf(due.filter(({ kind, key }) => kind === 'value' && !refused.has(key)));
@@ -287,7 +288,7 @@ export class SecondTier {
       this.deps.clock.setTimer(() => {
         const { probeMs, readTimeoutMs } = this.deps.options.current.secondTier;
         if (this.#liveness.hasAnsweredWithin(probeMs)) return this.#watch();
-        void this.#run('probe', readTimeoutMs, () => this.store.read([PROBE_KEY])).then(
+        void this.#run('probe', readTimeoutMs, () => this.store.read(PROBE_KEYS)).then(
           () => this.#state === 'up' && this.#watch(),
           () => this.#leaveOrWatch(),
         );
@@ -318,7 +319,7 @@ export class SecondTier {
   #ask(): void {
     this.#probe?.cancel();
     const { readTimeoutMs } = this.deps.options.current.secondTier;
-    this.#run('probe', readTimeoutMs, () => this.store.read([PROBE_KEY])).then(
+    this.#run('probe', readTimeoutMs, () => this.store.read(PROBE_KEYS)).then(
       () => this.#comeBack(),
       (error: unknown) => {
         this.#probe?.cancel();
