@@ -168,7 +168,7 @@ export class CacheLoader {
     });
     const startedAt = this.deps.clock.monotonic();
     if (shared) this.#loads.set(key, load);
-    const decisions = { ttlMs: settings.ttlMs, tags: new Set(call?.tags), keep: shared };
+    const decisions = { ttlMs: settings.ttlMs, maxFreshMs: Infinity, tags: new Set(call?.tags), keep: shared };
     const plan = { settings, decisions, stale };
     load.begin((signal) => this.#detachedFromCaller(settings, () => this.#run(request, load, plan, signal)));
     return load;
@@ -197,6 +197,7 @@ export class CacheLoader {
           tags,
           bornAt: load.bornAt,
           ttlMs: decisions.ttlMs,
+          maxFreshMs: decisions.maxFreshMs,
           graceMs: settings.graceMs,
         });
       return value;

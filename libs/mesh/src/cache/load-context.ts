@@ -5,6 +5,8 @@ import { checkedName, checkedTtl } from './usage-checks.js';
 /** What the factory decided about its value. */
 export interface LoadDecisions {
   ttlMs: CacheTtl;
+  /** What the factory itself was told may be the end of its value: no jitter goes beyond. */
+  maxFreshMs: number;
   readonly tags: Set<string>;
   keep: boolean;
 }
@@ -19,7 +21,10 @@ export function loadContext<T>(
   return {
     signal,
     stale,
-    ttl: (ttlMs) => void (decisions.ttlMs = checkedTtl(`cache "${cache}"`, ttlMs)),
+    ttl: (ttlMs) => {
+      decisions.ttlMs = checkedTtl(`cache "${cache}"`, ttlMs);
+      decisions.maxFreshMs = ttlMs === 'forever' ? Infinity : ttlMs;
+    },
     tags: (...tags) => tags.forEach((tag) => decisions.tags.add(checkedName('tag', tag))),
     skip: () => void (decisions.keep = false),
     fail: (reason) => {

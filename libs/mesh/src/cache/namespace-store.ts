@@ -32,6 +32,8 @@ export interface Storable {
   /** Stamp of the moment its load began, or of the `set`. */
   readonly bornAt: number;
   readonly ttlMs: CacheTtl;
+  /** Where jitter ends. @default Infinity */
+  readonly maxFreshMs?: number;
   readonly graceMs: number;
   readonly tags: readonly string[];
 }
@@ -194,10 +196,11 @@ export class NamespaceStore {
     entry.eagerAt = Math.min(entry.freshUntil, entry.retryAt);
   }
 
-  #put(key: string, { value, bornAt, ttlMs, graceMs, tags }: Storable, callbacks?: WriteCallbacks): void {
+  #put(key: string, storable: Storable, callbacks?: WriteCallbacks): void {
+    const { value, bornAt, graceMs, tags } = storable;
     const held = this.partition.entries.get(key);
     if ((held && held.bornAt > bornAt) || this.markers.deletedAt(tags) >= bornAt) return;
-    const freshMs = this.#freshFor(value, ttlMs);
+    const freshMs = this.#freshFor(storable);
     this.#keep(key, { value, bornAt, tags, freshMs, graceMs, ageMs: 0 });
     this.#shared.write(key, { value, bornAt, tags, freshMs, graceMs }, callbacks);
   }
@@ -257,11 +260,11 @@ export class NamespaceStore {
     return this.markers.deletedAt(entry.tags) >= entry.bornAt;
   }
 
-  #freshFor(value: unknown, ttlMs: CacheTtl): number {
+  #freshFor({ value, ttlMs, maxFreshMs = Infinity }: Storable): number {
     const { nullTtlMs, jitterRatio } = this.settings.cache;
     const asked = ttlMs === 'forever' ? Infinity : ttlMs;
-    const limited = value === null ? Math.min(asked, nullTtlMs) : asked;
-    return limited * (1 + jitterRatio * this.deps.ids.random());
+    const jittered = asked * (1 + jitterRatio * this.deps.ids.random());
+    return Math.min(jittered, maxFreshMs, value === null ? nullTtlMs : Infinity);
   }
 }
 
