@@ -31,7 +31,9 @@ describe('a second tier that works', () => {
 
   it('takes and gives thousands of values at once', async () => {
     const options = { maxEntries: 100_000 };
-    const [a, b] = [await connected(options), await connected(options, 'b')];
+    // Patient, as a pause of this process would count as the one bounded wait of getMany.
+    const patient = { ...options, secondTier: { readTimeoutMs: 1_000 } };
+    const [a, b] = [await connected(options), await connected(patient, 'b')];
     const keys = Array.from({ length: 12_000 }, (_, i) => `key ${i}`);
     await a.cache.setMany(keys.map((key) => [key, key]));
     await until(() => shares(a.cache), 5_000);
