@@ -227,6 +227,25 @@ describe('a second tier that answers for one key alone, as a node of Redis Clust
   });
 });
 
+describe('a second tier without room', () => {
+  it('is told by health for as long as deletions wait for it, and has them when there is room', async () => {
+    redis = await RedisServer.start();
+    const a = await connected({ secondTier: { retryMs: 50 } });
+    const b = await connected({}, 'b');
+    await a.cache.set('k', 'old');
+    await until(async () => (await b.cache.get('k')) === 'old', 2_000);
+    await redis.command('CONFIG SET maxmemory 1');
+    await a.cache.delete('k');
+    const status = (): string => a.cache.readHealth()[0]!.status;
+    await until(() => status() === 'degraded', 2_000);
+    expect(a.cache.readHealth()[0]!.reason).toMatch(/refuses what was deleted .*OOM/);
+    expect(await a.cache.get('k')).toBeUndefined();
+    await redis.command('CONFIG SET maxmemory 0');
+    await until(() => status() === 'up', 2_000);
+    expect(await (await connected({}, 'c')).cache.get('k')).toBeUndefined();
+  });
+});
+
 describe('a second tier that is required', () => {
   it('lets nothing start without it, and says within 5 s what is missing', async () => {
     redis = await RedisServer.reserve();

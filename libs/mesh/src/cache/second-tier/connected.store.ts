@@ -1,5 +1,5 @@
 import { PROBE_KEYS } from './second-tier.js';
-import type { SecondTierStore, StoredText } from './second-tier.store.js';
+import type { Refusals, SecondTierStore, StoredText } from './second-tier.store.js';
 
 /** A store that has been connected and asked before anybody uses it. `open` only says who is told of later connections. */
 export class ConnectedStore implements SecondTierStore {
@@ -35,7 +35,7 @@ export class ConnectedStore implements SecondTierStore {
     return this.store.read(keys);
   }
 
-  write(items: readonly StoredText[]): Promise<ReadonlySet<string>> {
+  write(items: readonly StoredText[]): Promise<Refusals> {
     return this.store.write(items);
   }
 

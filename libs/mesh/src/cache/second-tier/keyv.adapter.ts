@@ -1,6 +1,6 @@
 import type { KeyvStoreAdapter } from 'keyv';
 import { refuseKeyv6 } from '../cache-manager.adapter.js';
-import type { SecondTierStore, StoredText } from './second-tier.store.js';
+import type { Refusals, SecondTierStore, StoredText } from './second-tier.store.js';
 
 /** A store of Keyv 5 (an adapter, a `Keyv` around one, or a Map): what `cache.store` may be. */
 export interface KeyvLike {
@@ -33,12 +33,13 @@ export class KeyvSecondTierStore implements SecondTierStore {
     return values.map((value) => (typeof value === 'string' ? value : undefined));
   }
 
-  async write(items: readonly StoredText[]): Promise<ReadonlySet<string>> {
-    const results = await Promise.allSettled(items.map((item) => this.#writeOne(item)));
-    const refused = items.filter((_, i) => results[i]!.status === 'rejected').map(({ key }) => key);
-    const failure = results.find((result) => result.status === 'rejected');
-    if (failure && refused.length === items.length) throw failure.reason;
-    return new Set(refused);
+  async write(items: readonly StoredText[]): Promise<Refusals> {
+    const refused = new Map<string, unknown>();
+    const write = (item: StoredText): Promise<unknown> =>
+      this.#writeOne(item).catch((error: unknown) => refused.set(item.key, error));
+    await Promise.all(items.map(write));
+    if (refused.size > 0 && refused.size === items.length) throw refused.values().next().value;
+    return refused;
   }
 
   async #writeOne({ key, text, ttlMs }: StoredText): Promise<unknown> {

@@ -5,6 +5,9 @@ export interface StoredText {
   readonly ttlMs: number;
 }
 
+/** What a store said to the keys that it did not write. */
+export type Refusals = ReadonlyMap<string, unknown>;
+
 /**
  * A store behind the first tier. It may fail, hang and come back; nothing of that reaches a caller of the cache, because
  * everything goes through {@link SecondTier}.
@@ -17,8 +20,10 @@ export interface SecondTierStore {
   open(onReady: () => void, onError: (error: unknown) => void): void;
   /** What each key holds, in the order of the keys. Rejects when the store can't say. */
   read(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
-  /** Writes in the order of the items. Resolves with the keys that it refused; rejects when none was written. */
-  write(items: readonly StoredText[]): Promise<ReadonlySet<string>>;
+  /**
+   * Writes in the order of the items. Resolves with the keys that it refused, and why; rejects when none was written.
+   */
+  write(items: readonly StoredText[]): Promise<Refusals>;
   /** The connection has not answered for too long: begins anew with another one, where there are connections. */
   reconnect?(): void;
   /** Lets go of the connection at once. The store is never used afterwards. */

@@ -9,7 +9,7 @@ import type { MetricsClient } from '../../core/metrics.port.js';
 import type { Policy } from '../../core/policy.port.js';
 import type { CacheOptions } from '../cache.options.js';
 import { SecondTierMetrics, type SecondTierOperation } from './second-tier.metrics.js';
-import type { SecondTierStore } from './second-tier.store.js';
+import type { Refusals, SecondTierStore } from './second-tier.store.js';
 import { SecondTierTimeout, StoreLiveness } from './store-liveness.js';
 import { bytesOf, type QueuedWrite, WriteQueue } from './write-queue.js';
 
@@ -46,6 +46,8 @@ export class SecondTier {
   #unsubscribe: readonly (() => void)[] = [];
   #state: 'closed' | 'connecting' | 'up' | 'away' = 'closed';
   #reason = '';
+  /** What the store said to invalidations that wait for it. */
+  #refusal: { readonly reason: unknown } | undefined;
   #drainLeftMs = DRAIN_MS;
   #probe: Timer | undefined;
   #retry: Timer | undefined;
@@ -133,12 +135,12 @@ export class SecondTier {
 
   readHealth(): HealthReport {
     const details = { queued: this.#queue.size };
-    if (this.#state !== 'away') return { status: 'up', details };
-    return {
-      status: 'degraded',
-      reason: `the second tier is away (${this.#reason}); memory and factories answer`,
-      details,
-    };
+    const reason =
+      this.#state === 'away'
+        ? `the second tier is away (${this.#reason}); memory and factories answer`
+        : this.#refusal &&
+          `the second tier refuses what was deleted or replaced (${reasonOf(this.#refusal.reason)}); others may read it there still`;
+    return reason === undefined ? { status: 'up', details } : { status: 'degraded', reason, details };
   }
 
   /** Waits until nothing is queued, for at most {@link DRAIN_MS} in all its calls and not beyond the signal. */
@@ -187,7 +189,10 @@ export class SecondTier {
         const returned = batch.filter(({ key }) => refused.has(key));
         if (returned.length > 0) this.#metrics.failed('write', 'error');
         this.#queue.refuse(returned);
-        if (returned.every(({ kind }) => kind === 'value')) continue;
+        const isInvalidation = ({ kind }: QueuedWrite): boolean => kind !== 'value';
+        const waiting = returned.find(isInvalidation);
+        if (batch.some(isInvalidation)) this.#refusal = waiting && { reason: refused.get(waiting.key) };
+        if (!waiting) continue;
       } catch (error) {
         // Counted by #run. What was not written stays queued, but for what is too large to ever leave in time.
         if (error instanceof SecondTierTimeout && bytesOf(batch) > BATCH_BYTES) this.#queue.refuse(batch);
@@ -197,15 +202,15 @@ export class SecondTier {
     }
   }
 
-  /** The keys that the store refused, while it answers otherwise. */
-  async #write(batch: readonly QueuedWrite[]): Promise<ReadonlySet<string>> {
+  /** What the store refused, while it answers otherwise. */
+  async #write(batch: readonly QueuedWrite[]): Promise<Refusals> {
     const outdated = await this.#voidOf(batch.filter(({ kind }) => kind !== 'value'));
     const due = outdated.size === 0 ? batch : batch.filter((write) => !outdated.has(write));
-    if (due.length === 0) return new Set();
-    const refused = await this.store.write(due).catch(async () => {
+    if (due.length === 0) return new Map();
+    const refused = await this.store.write(due).catch(async (error: unknown) => {
       // It is the store's failure if it does not answer this either.
       await this.store.read(PROBE_KEYS);
-      return new Set(due.map(({ key }) => key));
+      return new Map(due.map(({ key }) => [key, error] as const));
     });
     const dead = await this.#voidOf(due.filter(({ kind, key }) => kind === 'value' && !refused.has(key)));
     if (dead.size > 0) await this.store.write([...dead].map(({ key }) => ({ key, text: undefined, ttlMs: 0 })));
