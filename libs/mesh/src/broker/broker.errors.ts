@@ -22,8 +22,8 @@ export class NoResponderError extends MeshError {
 
 /** There was no answer in time. Whether the handler did its work is unknown. */
 export class RequestTimeoutError extends MeshError {
-  constructor(pattern: string, timeoutMs: number) {
-    super(`"${pattern}" did not answer within ${timeoutMs} ms; whether its work was done is unknown.`, {
+  constructor(pattern: string, timeoutMs: number, advice = 'whether its work was done is unknown') {
+    super(`"${pattern}" did not answer within ${timeoutMs} ms; ${advice}.`, {
       code: 'MESH_REQUEST_TIMEOUT',
       status: 504,
       details: { pattern, timeoutMs, outcome: 'unknown' },

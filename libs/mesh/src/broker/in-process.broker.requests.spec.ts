@@ -56,6 +56,16 @@ describe('a request', () => {
     await expect(broker.request('fail')).rejects.toThrow(RangeError);
   });
 
+  it('says which patterns nobody served when they were waited for', async () => {
+    const { broker, clock } = brokerFixture();
+    broker.serve('there', () => 1);
+    const waiting = watch(broker.waitFor(['stock.reserve', 'there', 'stock.release'], { timeoutMs: 50 }));
+    await clock.advance(50);
+    expect((waiting.outcome as Error).message).toBe(
+      `"stock.reserve", "stock.release" did not answer within 50 ms; start the service that has the handler, or check the spelling.`,
+    );
+  });
+
   it('is refused at once when nobody answers the pattern', async () => {
     const { broker, clock, metrics } = brokerFixture();
     await expect(broker.request('nobody')).rejects.toThrow(NoResponderError);

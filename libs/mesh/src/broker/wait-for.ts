@@ -4,6 +4,7 @@ import { RequestTimeoutError } from './broker.errors.js';
 
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 250;
+const ADVICE = 'start the service that has the handler, or check the spelling';
 
 /** Asks again and again, less and less often, until every pattern is served. */
 export async function waitForPatterns(
@@ -19,7 +20,7 @@ export async function waitForPatterns(
     missing = missing.filter((_, i) => !served[i]);
     if (missing.length === 0) return;
     const leftMs = giveUpAt - clock.monotonic();
-    if (leftMs <= 0) throw new RequestTimeoutError(missing.join('", "'), timeoutMs);
+    if (leftMs <= 0) throw new RequestTimeoutError(missing.join('", "'), timeoutMs, ADVICE);
     await clock.sleep(Math.min(pauseMs, leftMs), signal);
   }
 }
