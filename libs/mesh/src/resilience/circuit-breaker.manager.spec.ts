@@ -309,6 +309,17 @@ describe('CircuitBreakerManager', () => {
       expect(breaker.snapshot()).toMatchObject({ state: 'closed', calls: 0 });
     });
 
+    it('says until when in whole milliseconds, and never too early', async () => {
+      fixture = new ResilienceFixture({ policies: { p: { circuitBreaker: { ...few, openMs: 1_000 } } } });
+      const breaker = fixture.manager.breaker('p');
+      await fixture.clock.advance(0.4);
+      const now = fixture.clock.now();
+      breaker.isolate({ reason: 'test', ttlMs: 500 });
+      expect(breaker.snapshot().held?.until).toBe(Math.ceil(now + 500));
+      breaker.trip('test');
+      expect(breaker.snapshot().openUntil).toBe(Math.ceil(now + 1_000));
+    });
+
     it('trips open for its open time, whoever held it', async () => {
       fixture = new ResilienceFixture({ policies: { p: { circuitBreaker: { ...few, openMs: 1_000 } } } });
       const breaker = fixture.manager.breaker('p');

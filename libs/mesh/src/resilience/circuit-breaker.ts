@@ -126,7 +126,8 @@ export class CircuitBreaker implements BreakerControl {
     const { calls, failures, slowCalls } = this.#window;
     const { hold, openings = 0, openUntil = now } = this.#past ?? {};
     const { fault } = this.host;
-    const toEpoch = this.host.clock.now() - now;
+    // Whole milliseconds, rounded up: whoever comes then is not too early.
+    const epochAt = (monotonic: number): number => Math.ceil(monotonic + this.host.clock.now() - now);
     return {
       policy: this.host.name,
       ...(this.key !== undefined && { key: this.key }),
@@ -136,13 +137,13 @@ export class CircuitBreaker implements BreakerControl {
       slowCalls,
       failureRatio: calls === 0 ? 0 : failures / calls,
       openings,
-      ...(this.#state === 'open' && { openUntil: openUntil + toEpoch }),
+      ...(this.#state === 'open' && { openUntil: epochAt(openUntil) }),
       ...(fault && { fault }),
       ...(hold && {
         held: {
           reason: hold.reason,
           ...(hold.author !== undefined && { author: hold.author }),
-          ...(hold.until !== Infinity && { until: hold.until + toEpoch }),
+          ...(hold.until !== Infinity && { until: epochAt(hold.until) }),
         },
       }),
     };
