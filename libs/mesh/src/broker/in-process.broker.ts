@@ -186,7 +186,7 @@ export class InProcessBroker extends MessageBroker implements HealthSource, Mess
   readHealth(): readonly (HealthReport & { readonly name: string })[] {
     const details = {
       transport: 'in-process',
-      state: this.#life.state,
+      phase: this.#life.state,
       handlers: this.#desk.handlers.size,
       subscriptions: this.#bus.subscriptions.size,
       inFlight: this.#desk.inFlight,

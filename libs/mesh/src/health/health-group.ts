@@ -1,6 +1,6 @@
 import type { HealthCriticality, HealthGroup, HealthState, HealthStatus } from '../core/health.port.js';
 
-/** What one thing says in a group's answer. The keys beside `status` are the thing's own details. */
+/** What one thing says in a group's answer. The keys beside these three are the thing's own details. */
 export interface HealthEntry {
   readonly [detail: string]: unknown;
   /** What it means for the group: something optional never counts as worse than `degraded`. */
@@ -48,8 +48,9 @@ export function statusIn(member: HealthMember, criticality: HealthCriticality): 
 export function toEntry(member: HealthMember, criticality: HealthCriticality): HealthEntry {
   const { state, reason, details } = member;
   const status = statusIn(member, criticality);
+  const { state: _ofAnotherMeaning, ...shown } = details ?? {};
   return {
-    ...details,
+    ...shown,
     ...(reason !== undefined && { reason }),
     ...(state !== status && { state }),
     status,

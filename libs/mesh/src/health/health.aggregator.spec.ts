@@ -26,6 +26,15 @@ describe('HealthAggregator', () => {
       expect(health.groups()).toEqual(['live', 'ready', 'startup', 'reporting']);
     });
 
+    it("does not take a detail of a contributor's own for its state", async () => {
+      const db = contributor('db');
+      db.answer = () => ({ status: 'up', details: { state: 'replica', lagMs: 3, status: 'down' } });
+      health.register(db.contributor);
+      await fixture.run();
+      expect(health.snapshot('ready').entries['db']).toEqual({ status: 'up', lagMs: 3 });
+    });
+    });
+
     it("takes the configuration's word for memberships above the code's", async () => {
       const own = new HealthFixture({ contributors: { db: { groups: { ready: 'optional' } } } });
       const db = contributor('db');

@@ -96,6 +96,14 @@ describe('healthRoutes', () => {
     expect(await body('Bearer ops')).toContain('reindexing');
   });
 
+  it('takes a promise of the rule for no, and lets it reject', async () => {
+    const rejects = (async () => Promise.reject(new Error('no session'))) as unknown as () => boolean;
+    const table = routes({}, rejects);
+    health.setUnready('reindexing');
+    health.setPhase('ready');
+    expect((await probe(table)).body).not.toContain('reindexing');
+  });
+
   it('shows details to everybody when configured', async () => {
     const table = routes({ details: 'always' });
     expect((await probe(table)).body).toContain('The application is starting.');

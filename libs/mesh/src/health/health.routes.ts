@@ -6,7 +6,7 @@ import type { HealthSnapshot } from './health-group.js';
 import type { HealthBody, HealthFormatter } from './health.formatter.js';
 import type { HealthOptions } from './health.options.js';
 
-/** Who sees more than a probe's status. A function that throws means no. */
+/** Who sees more than a probe's status. A function that throws, or answers anything but `true`, means no. */
 export type HealthDetails = 'never' | 'always' | ((request: RawRequest) => boolean);
 
 export interface HealthRoutesDeps {
@@ -84,7 +84,10 @@ class HealthProbe {
     const rule = this.deps.details ?? this.deps.options.current.details;
     if (typeof rule !== 'function') return rule === 'always';
     try {
-      return rule(request) === true;
+      const answer: unknown = rule(request);
+      // A promise is no yes; that it rejects is nobody's fault but the rule's.
+      if (answer instanceof Promise) answer.catch(() => undefined);
+      return answer === true;
     } catch {
       return false;
     }

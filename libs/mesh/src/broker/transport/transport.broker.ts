@@ -229,7 +229,7 @@ export class TransportBroker extends MessageBroker implements HealthSource, Mess
   readHealth(): readonly (HealthReport & { readonly name: string })[] {
     const details = {
       transport: this.#driver.name,
-      state: this.#life.state,
+      phase: this.#life.state,
       handlers: this.#server.handlers.size,
       subscriptions: this.#events.bus.subscriptions.size,
       inFlight: this.#server.running.size + this.#requests.inFlight,
