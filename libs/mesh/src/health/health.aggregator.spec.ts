@@ -33,7 +33,6 @@ describe('HealthAggregator', () => {
       await fixture.run();
       expect(health.snapshot('ready').entries['db']).toEqual({ status: 'up', lagMs: 3 });
     });
-    });
 
     it("takes the configuration's word for memberships above the code's", async () => {
       const own = new HealthFixture({ contributors: { db: { groups: { ready: 'optional' } } } });
