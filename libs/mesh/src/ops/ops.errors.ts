@@ -3,7 +3,8 @@ import { MeshError } from '../core/mesh.error.js';
 /** No token, or the wrong one. */
 export class OpsUnauthorizedError extends MeshError {
   constructor() {
-    super('Send a token of this service: "Authorization: Bearer <token>".', {
+    // Spelled as the header is, it would be taken for one, and masked.
+    super('Send a token of this service in the header "Authorization", after the word "Bearer".', {
       code: 'MESH_OPS_UNAUTHORIZED',
       status: 401,
     });
