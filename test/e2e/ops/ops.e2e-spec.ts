@@ -240,9 +240,7 @@ describe.each(['Express', 'Fastify'] as const)("the operators' endpoints on %s",
       expect((await get('/mesh', read)).status).toBe(200);
       const refused = await get('/mesh/no-such-endpoint', none);
       expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([401, 'Bearer realm="mesh"']);
-      expect(await refused.json()).toMatchObject({
-        message: expect.stringMatching(/"Authorization", .* "Bearer"/) as string,
-      });
+      expect(refused.json.message).toMatch(/"Authorization", .* "Bearer"/);
       expect((await get('/mesh', { authorization: `Bearer ${READ}x` })).status).toBe(401);
       expect((await get('/mesh', { authorization: `Basic ${READ}` })).status).toBe(401);
     });
