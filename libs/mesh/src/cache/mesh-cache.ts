@@ -8,6 +8,7 @@ import type { Ids } from '../core/ids.js';
 import type { LiveOptions } from '../core/live-options.js';
 import type { MeshEvents } from '../core/mesh.events.js';
 import { MeshConfigError } from '../core/mesh.errors.js';
+import { messageOf } from '../core/message-of.js';
 import type { Gauge, MetricsClient } from '../core/metrics.port.js';
 import type { PolicyRunner } from '../core/policy.port.js';
 import type { ServiceInfo } from '../core/service-info.js';
@@ -22,7 +23,7 @@ import { taggedJson } from './second-tier/cache-codec.js';
 import { ConnectedStore } from './second-tier/connected.store.js';
 import { KeyvSecondTierStore } from './second-tier/keyv.adapter.js';
 import { redisStore } from './second-tier/redis.adapter.js';
-import { reasonOf, SecondTier } from './second-tier/second-tier.js';
+import { SecondTier } from './second-tier/second-tier.js';
 import { SECOND_TIER_POLICY_NAME } from './second-tier/second-tier.policy.js';
 import type { SecondTierStore } from './second-tier/second-tier.store.js';
 
@@ -200,7 +201,7 @@ export class MeshCache extends CacheNamespace implements MeshComponent {
       return await ConnectedStore.connect(store, until, (error) => (reason = error));
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw refusal(reasonOf(timeIsOver.signal.aborted ? reason : error));
+      throw refusal(messageOf(timeIsOver.signal.aborted ? reason : error));
     } finally {
       timer.cancel();
     }

@@ -9,6 +9,7 @@ import type {
 import type { DeadLetters } from '../../core/broker.port.js';
 import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
+import { messageOf } from '../../core/message-of.js';
 import type { NatsBrokerOptions } from '../broker.options.js';
 import { atMost } from '../transport/at-most.js';
 import { loadClient } from '../transport/load-client.js';
@@ -193,9 +194,9 @@ export class NatsDriver implements TransportDriver {
         return await connect(this.#connectionOptions());
       } catch (error) {
         // Whoever waits for the start learns only in the end that it took too long.
-        if (attempt === 1) host.onDisconnected(`no success with ${where}: ${(error as Error).message}`);
+        if (attempt === 1) host.onDisconnected(`no success with ${where}: ${messageOf(error)}`);
         await this.#parts.clock.sleep(this.#pauseMs(), signal).catch(() => {
-          throw new Error(`No success with ${where}: ${(error as Error).message}`, { cause: error });
+          throw new Error(`No success with ${where}: ${messageOf(error)}`, { cause: error });
         });
       }
     }

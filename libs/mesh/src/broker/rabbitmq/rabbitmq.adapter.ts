@@ -2,6 +2,7 @@ import type { AsyncMessage, Connection } from 'rabbitmq-client';
 import type { DeadLetters } from '../../core/broker.port.js';
 import type { Clock } from '../../core/clock.js';
 import type { Ids } from '../../core/ids.js';
+import { messageOf } from '../../core/message-of.js';
 import type { ServiceInfo } from '../../core/service-info.js';
 import type { RabbitMqBrokerOptions } from '../broker.options.js';
 import { atMost } from '../transport/at-most.js';
@@ -119,7 +120,7 @@ export class RabbitMqDriver implements TransportDriver {
       told.onFailure('the connection', new Error(`RabbitMQ takes nothing for now: ${reason}`)),
     );
     const onAbort = (): void => {
-      const why = failure instanceof Error ? failure.message : 'no answer';
+      const why = failure === undefined ? 'no answer' : messageOf(failure);
       started.reject(
         new Error(`No connection to RabbitMQ at ${serverNames(this.#options)}: ${why}`, { cause: failure }),
       );
@@ -138,7 +139,7 @@ export class RabbitMqDriver implements TransportDriver {
     envelope.expiration = String(timeoutMs);
     this.#opened.keeper.session
       .request(this.#names.request(name), envelope, bytesOf(body))
-      .catch((error: unknown) => this.#host?.onRequestFailed(id, (error as Error).message));
+      .catch((error: unknown) => this.#host?.onRequestFailed(id, messageOf(error)));
   }
 
   async publish(message: OutgoingMessage, guarantee: 'sent' | 'confirmed'): Promise<void> {

@@ -3,6 +3,7 @@ import type { CallContexts } from '../../core/call-context.js';
 import type { Clock, Timer } from '../../core/clock.js';
 import type { HealthReport } from '../../core/health.port.js';
 import type { MeshEvents } from '../../core/mesh.events.js';
+import { messageOf } from '../../core/message-of.js';
 import type { Counter, MetricsClient } from '../../core/metrics.port.js';
 import {
   BUS_BATCH_MS,
@@ -152,7 +153,7 @@ export class InvalidationBus {
       return true;
     } catch (error) {
       this.#failures.inc();
-      this.#failure = error instanceof Error ? error.message : String(error);
+      this.#failure = messageOf(error);
       return false;
     } finally {
       this.#tellReachable();

@@ -4,6 +4,7 @@ import type { HealthReport } from '../../core/health.port.js';
 import type { Ids } from '../../core/ids.js';
 import type { LiveOptions } from '../../core/live-options.js';
 import { isMeshError } from '../../core/mesh.error.js';
+import { messageOf } from '../../core/message-of.js';
 import type { MeshEvents } from '../../core/mesh.events.js';
 import type { MetricsClient } from '../../core/metrics.port.js';
 import type { Policy } from '../../core/policy.port.js';
@@ -94,7 +95,7 @@ export class SecondTier {
     this.store.open(
       () => this.#onReady(),
       (error) => {
-        if (this.#state !== 'up') this.#reason = reasonOf(error);
+        if (this.#state !== 'up') this.#reason = messageOf(error);
       },
     );
   }
@@ -139,7 +140,7 @@ export class SecondTier {
       this.#state === 'away'
         ? `the second tier is away (${this.#reason}); memory and factories answer`
         : this.#refusal &&
-          `the second tier refuses what was deleted or replaced (${reasonOf(this.#refusal.reason)}); others may read it there still`;
+          `the second tier refuses what was deleted or replaced (${messageOf(this.#refusal.reason)}); others may read it there still`;
     return reason === undefined ? { status: 'up', details } : { status: 'degraded', reason, details };
   }
 
@@ -259,7 +260,7 @@ export class SecondTier {
       this.#liveness.succeeded();
       return result;
     } catch (error) {
-      this.#reason = reasonOf(error);
+      this.#reason = messageOf(error);
       this.#liveness.failed(error, startedAt);
       if (this.#liveness.isLost(this.deps.options.current.secondTier.readTimeoutMs)) this.#leave();
       throw error;
@@ -352,11 +353,4 @@ export class SecondTier {
     this.#watch();
     this.#flush();
   }
-}
-
-/** What went wrong, in words. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  // What Node makes of several addresses that failed has no message of its own.
-  return error.message || String((error as { code?: string }).code ?? error.name);
 }
