@@ -27,7 +27,15 @@ import type { ChildSpec } from './spec.js';
 
 // The application of the signal tests: it runs as a process of its own and says on stdout what it does.
 const spec = JSON.parse(process.argv[2] ?? '{}') as ChildSpec;
-const say = (line: string): number => writeSync(1, `${line}\n`);
+/** At once, as the process may be about to end. The pipe may be full for a moment: its reader is busy with 200 requests. */
+function say(line: string): void {
+  for (;;)
+    try {
+      return void writeSync(1, `${line}\n`);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    }
+}
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 @Controller()
