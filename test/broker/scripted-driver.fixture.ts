@@ -147,6 +147,7 @@ export async function transportFixture(
     startsAway,
     policyFor,
     dedupe,
+    clock = new VirtualClock(),
     service = new ServiceInfo('shop', 'shop-1'),
   }: {
     readonly startsAway?: string;
@@ -154,12 +155,12 @@ export async function transportFixture(
     readonly policyFor?: (pattern: string) => Policy | undefined;
     /** As a server would keep it, for several brokers. @default memory */
     readonly dedupe?: (clock: VirtualClock) => DedupeStore;
+    readonly clock?: VirtualClock;
     readonly service?: ServiceInfo;
   } = {},
 ) {
   const driver = new ScriptedDriver(capabilities);
   driver.startsAway = startsAway;
-  const clock = new VirtualClock();
   const events = new MeshEvents();
   const told: { name: MeshEventName; event: unknown }[] = [];
   events.onAny((name, event) => void told.push({ name, event }));

@@ -1,6 +1,7 @@
 import { BadRequestException } from '@nestjs/common';
 import { of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import { BlockingClock } from '../../../../../test/blocking-clock.fixture.js';
 import { watch } from '../../../../../test/broker/broker.fixture.js';
 import { HEADER } from './message-headers.js';
 import { transportFixture } from '../../../../../test/broker/scripted-driver.fixture.js';
@@ -146,6 +147,21 @@ describe('answering over a transport', () => {
     expect({ ok, runs }).toEqual({ ok: false, runs: 0 });
     expect(value).toMatchObject({ code: 'MESH_REQUEST_TIMEOUT', unsent: true });
     expect(metrics.read('mesh_messages_total{topic="sum",direction="serve",outcome="expired"}')).toBe(1);
+  });
+
+  it('does not run what waited too long behind those that were read with it', async () => {
+    const clock = new BlockingClock();
+    const { broker, driver } = await transportFixture({}, { clock });
+    let runs = 0;
+    broker.serve('block', () => {
+      runs++;
+      clock.block(60);
+    });
+    const headers = { [HEADER.timeoutMs]: '200' };
+    const lot = Array.from({ length: 20 }, () => driver.ask('block', undefined, headers));
+    expect((await Promise.all(lot)).filter(({ ok }) => ok)).toHaveLength(4);
+    expect(runs).toBe(4);
+    expect(await driver.ask('block', undefined, headers)).toMatchObject({ ok: true });
   });
 
   it('refuses more than it can run, as unsent', async () => {
